@@ -1,0 +1,85 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
+let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+
+/// A Swift room of design.md 3: its folder in Sources, and the rooms it may import.
+func room(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies + ["TestSupport"], swiftSettings: strict)
+}
+
+let package = Package(
+    name: "coldclone",
+    products: [
+        .executable(name: "coldclone", targets: ["coldclone"]),
+        .executable(name: "coldclone-receiver", targets: ["coldclone-receiver"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+    ],
+    targets: [
+        // C headers and one-line shims.
+        .target(name: "CLinux"),
+        .target(
+            name: "CParted",
+            linkerSettings: [.linkedLibrary("parted"), .linkedLibrary("blkid"), .linkedLibrary("uuid")]),
+        .systemLibrary(name: "CBlkid", pkgConfig: nil, providers: [.apt(["libblkid-dev", "uuid-dev"])]),
+        .systemLibrary(name: "CISCSI", pkgConfig: nil, providers: [.apt(["libiscsi-dev", "librdmacm-dev"])]),
+        .systemLibrary(name: "CDeflate", pkgConfig: nil, providers: [.apt(["libdeflate-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: nil, providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: nil, providers: [.apt(["libzstd-dev"])]),
+
+        // Rooms, lowest first.
+        room("BlockIO", ["CLinux", system]),
+        room("CloneFormat", ["CZlib", crypto]),
+        room("DiskImage", ["BlockIO", "CDeflate", "CZstd"]),
+        room("Probing", ["BlockIO", system]),
+        room("Capture", ["BlockIO", "CloneFormat", "DiskImage"]),
+        room("Verification", ["BlockIO", "CloneFormat", "DiskImage"]),
+        room("Console", []),
+        room("Receiver", ["BlockIO", "CloneFormat", "Verification", crypto, subprocess, system]),
+        .executableTarget(
+            name: "coldclone",
+            dependencies: [
+                "BlockIO", "CBlkid", "CISCSI", "CLinux", "CParted", "CZlib", "Capture", "CloneFormat", "Console",
+                "DiskImage", "Probing", "Verification", arguments,
+            ], swiftSettings: strict),
+        .executableTarget(
+            name: "coldclone-receiver",
+            dependencies: [
+                "BlockIO", "CloneFormat", "Console", "Receiver", "Verification", arguments,
+            ], swiftSettings: strict),
+
+        // Tests, one target a room.
+        .target(
+            name: "TestSupport", dependencies: ["BlockIO", "CloneFormat", subprocess, system], path: "Tests/TestSupport",
+            swiftSettings: strict),
+        tests("ArchitectureTests", []),
+        tests("BlockIOTests", ["BlockIO", "CLinux"]),
+        tests("CloneFormatTests", ["CloneFormat"]),
+        tests("DiskImageTests", ["BlockIO", "DiskImage"]),
+        tests("CaptureTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Verification"]),
+        tests("VerificationTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Verification"]),
+        tests("HostTests", ["CloneFormat"]),
+    ]
+)

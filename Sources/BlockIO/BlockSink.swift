@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+/// A file that an image is written to, at any offset.
+///
+/// All members may be called from several threads at once, `close` once and last.
+public protocol BlockSink: Sendable {
+    /// What messages call it: a path.
+    var name: String { get }
+    /// Writes all of `buffer` at `offset`.
+    func write(_ buffer: UnsafeRawBufferPointer, at offset: Int64) throws(BlockError)
+    /// Sets the file's length; what lies behind the old end reads as zeros.
+    func setLength(_ lengthInBytes: Int64) throws(BlockError)
+    /// Returns when everything written is on stable storage.
+    func synchronize() throws(BlockError)
+    /// Closes the file and reports what the close found out.
+    func close() throws(BlockError)
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+internal import CLinux
+internal import Glibc
+internal import SystemPackage
+
+/// A new file on the target. It is created, never opened over an existing one.
+public final class FileSink: BlockSink {
+    public let name: String
+    private let descriptor: FileDescriptor
+
+    /// Creates `path` for this user alone; a file that exists is refused. open(2), `O_EXCL`.
+    ///
+    /// - Throws: `BlockError` with the kernel's answer.
+    public init(creating path: String) throws(BlockError) {
+        name = path
+        let flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC
+        switch retryingOnInterrupt({ Glibc.open(path, flags, mode_t(0o644)) }) {
+        case .success(let raw): descriptor = FileDescriptor(rawValue: raw)
+        case .failure(let errno): throw BlockError(.create, path, .system(errno))
+        }
+    }
+
+    deinit { try? descriptor.close() }
+
+    public func write(_ buffer: UnsafeRawBufferPointer, at offset: Int64) throws(BlockError) {
+        var done = 0
+        while done < buffer.count {
+            let rest = buffer.part(done, buffer.count - done)
+            let result = retryingOnInterrupt {
+                pwrite(descriptor.rawValue, rest.baseAddress, rest.count, off_t(offset) + off_t(done))
+            }
+            switch result {
+            case .success(0): throw BlockError(.write, name, offset: offset, length: rest.count, .system(.noSpace))
+            case .success(let count): done += count
+            case .failure(let errno):
+                throw BlockError(
+                    .write, name, offset: offset + Int64(done), length: rest.count, .system(errno))
+            }
+        }
+        // Write-back begins at once: the final fsync is then short, and the progress shown is the truth.
+        _ = cl_start_writeback(descriptor.rawValue, offset, Int64(buffer.count))
+    }
+
+    public func setLength(_ lengthInBytes: Int64) throws(BlockError) {
+        if case .failure(let errno) = retryingOnInterrupt({ ftruncate(descriptor.rawValue, off_t(lengthInBytes)) }) {
+            throw BlockError(.resize, name, offset: lengthInBytes, .system(errno))
+        }
+    }
+
+    public func synchronize() throws(BlockError) {
+        if case .failure(let errno) = retryingOnInterrupt({ fsync(descriptor.rawValue) }) {
+            throw BlockError(.synchronize, name, .system(errno))
+        }
+    }
+
+    public func close() throws(BlockError) {
+        // On Linux the descriptor is gone even when close fails, so deinit must not close it again: dup it away.
+        let copy = dup(descriptor.rawValue)
+        guard copy >= 0 else { throw BlockError(.close, name, .system(.current)) }
+        if Glibc.close(copy) != 0 { throw BlockError(.close, name, .system(.current)) }
+    }
+}

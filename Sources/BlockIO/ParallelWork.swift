@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+internal import CLinux
+internal import Glibc
+internal import SystemPackage
+internal import Synchronization
+
+/// Asks work on other threads to stop; set once, read by all.
+public final class CancellationFlag: Sendable {
+    private let flag = Atomic<Bool>(false)
+
+    /// Makes a flag that is not set.
+    public init() {}
+
+    /// Whether somebody asked to stop.
+    public var isCancelled: Bool { flag.load(ordering: .acquiring) }
+
+    /// Asks to stop.
+    public func cancel() { flag.store(true, ordering: .releasing) }
+}
+
+/// Runs blocking work on threads of its own: the cooperative pool of Swift's tasks must never wait for a disk.
+public enum ParallelWork {
+    /// Number of processors this process may run on. sched_getaffinity(2).
+    public static var processorCount: Int {
+        max(Int(cl_processor_count()), 1)
+    }
+
+    /// Calls `body` with 0 ..< `count`, each on its own thread, and returns when all have returned.
+    ///
+    /// - Throws: `BlockError` when not a single thread could be started; with fewer than asked the work goes on.
+    public static func run(threads count: Int, _ body: @escaping @Sendable (Int) -> Void) throws(BlockError) {
+        var started: [pthread_t] = []
+        var lastError: Int32 = 0
+        for index in 0..<count {
+            let box = Unmanaged.passRetained(Start(index: index, body: body))
+            var thread = pthread_t()
+            lastError = pthread_create(
+                &thread, nil,
+                { raw in
+                    guard let raw else { return nil }
+                    let start = Unmanaged<Start>.fromOpaque(raw).takeRetainedValue()
+                    start.body(start.index)
+                    return nil
+                }, box.toOpaque())
+            guard lastError == 0 else {
+                box.release()
+                break
+            }
+            started.append(thread)
+        }
+        guard count == 0 || !started.isEmpty else {
+            throw BlockError(.startThread, "the work", .system(Errno(rawValue: lastError)))
+        }
+        for thread in started { pthread_join(thread, nil) }
+    }
+
+    private final class Start: Sendable {
+        let index: Int
+        let body: @Sendable (Int) -> Void
+        init(index: Int, body: @escaping @Sendable (Int) -> Void) {
+            self.index = index
+            self.body = body
+        }
+    }
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#ifndef COLDCLONE_CLINUX_H
+#define COLDCLONE_CLINUX_H
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+#include <sys/sysmacros.h>
+
+// ioctl is variadic and its request macros carry types: Swift imports neither. One function a request.
+
+/// Size of the block device in bytes. ioctl(2) BLKGETSIZE64.
+static inline int cl_block_size_in_bytes(int fd, uint64_t *size) { return ioctl(fd, BLKGETSIZE64, size); }
+
+/// Logical sector size in bytes. ioctl(2) BLKSSZGET.
+static inline int cl_block_logical_sector_size(int fd, int *size) { return ioctl(fd, BLKSSZGET, size); }
+
+/// Physical sector size in bytes. ioctl(2) BLKPBSZGET.
+static inline int cl_block_physical_sector_size(int fd, unsigned int *size) { return ioctl(fd, BLKPBSZGET, size); }
+
+/// Whether the block device is set read-only. ioctl(2) BLKROGET.
+static inline int cl_block_get_read_only(int fd, int *read_only) { return ioctl(fd, BLKROGET, read_only); }
+
+/// Sets the block device read-only in the kernel. ioctl(2) BLKROSET.
+static inline int cl_block_set_read_only(int fd, const int *read_only) { return ioctl(fd, BLKROSET, read_only); }
+
+// fcntl.h defines these for C only under _GNU_SOURCE, which Swift's importer does not set.
+#ifndef O_DIRECT
+#define O_DIRECT 040000
+#endif
+static inline int cl_o_direct(void) { return O_DIRECT; }
+
+/// lseek(2) whence values that need _GNU_SOURCE.
+static inline int cl_seek_data(void) { return 3; }
+static inline int cl_seek_hole(void) { return 4; }
+
+/// sync_file_range(2), flag SYNC_FILE_RANGE_WRITE: starts write-back without waiting for it.
+int cl_start_writeback(int fd, int64_t offset, int64_t length);
+
+/// Number of processors that this process may run on. sched_getaffinity(2).
+int cl_processor_count(void);
+
+static inline unsigned int cl_major(uint64_t device) { return gnu_dev_major(device); }
+static inline unsigned int cl_minor(uint64_t device) { return gnu_dev_minor(device); }
+
+#endif
