@@ -53,16 +53,16 @@ let package = Package(
         room("BlockIO", ["CLinux", system]),
         room("CloneFormat", ["CZlib", crypto]),
         room("DiskImage", ["BlockIO", "CDeflate", "CZstd"]),
-        room("Probing", ["BlockIO", system]),
-        room("Capture", ["BlockIO", "CloneFormat", "DiskImage"]),
+        room("Probing", ["BlockIO", "CLinux"]),
+        room("Capture", ["BlockIO", "CloneFormat", "DiskImage", crypto]),
         room("Verification", ["BlockIO", "CloneFormat", "DiskImage", crypto]),
         room("Console", []),
         room("Receiver", ["BlockIO", "CloneFormat", "Verification", crypto, subprocess, system]),
         .executableTarget(
             name: "coldclone",
             dependencies: [
-                "BlockIO", "CBlkid", "CISCSI", "CLinux", "CParted", "CZlib", "Capture", "CloneFormat", "Console",
-                "DiskImage", "Probing", "Verification", arguments,
+                "BlockIO", "CBlkid", "CDeflate", "CISCSI", "CParted", "CZlib", "CZstd", "Capture", "CloneFormat",
+                "Console", "DiskImage", "Probing", "Verification", arguments,
             ], swiftSettings: strict),
         .executableTarget(
             name: "coldclone-receiver",

@@ -15,3 +15,18 @@ public protocol BlockSink: Sendable {
     /// Closes the file and reports what the close found out.
     func close() throws(BlockError)
 }
+
+extension BlockSink {
+    /// Writes the memory of `elements` at `offset`; for metadata, not for bulk.
+    public func write<Element: BitwiseCopyable>(_ elements: [Element], at offset: Int64) throws(BlockError) {
+        let result = elements.withUnsafeBytes { bytes in
+            do throws(BlockError) {
+                try write(bytes, at: offset)
+                return Result<Void, BlockError>.success(())
+            } catch {
+                return .failure(error)
+            }
+        }
+        try result.get()
+    }
+}

@@ -53,11 +53,7 @@ public enum Folder {
         }
         let sink = try FileSink(creating: temporary)
         do throws(BlockError) {
-            var failure: BlockError?
-            bytes.withUnsafeBytes { buffer in
-                do throws(BlockError) { try sink.write(buffer, at: 0) } catch { failure = error }
-            }
-            if let failure { throw failure }
+            try sink.write(bytes, at: 0)
             try sink.synchronize()
             try sink.close()
             if !replacing, exists(path) { throw BlockError(.create, path, .system(.fileExists)) }

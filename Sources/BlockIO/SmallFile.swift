@@ -1,16 +1,32 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
+internal import Glibc
+
 /// Reading of whole small files with a bound, for manifests, job files and sysfs attributes.
 public enum SmallFile {
-    /// Returns the content of `path`, refusing more than `limit` bytes.
+    /// Returns the content of `path`, refusing more than `limit` bytes; files of unknown length are read to their end.
     ///
-    /// - Throws: `BlockError` when it cannot be read, is no plain file, or is larger.
+    /// - Throws: `BlockError` when it cannot be read or is larger.
     public static func read(_ path: String, limit: Int) throws(BlockError) -> [UInt8] {
-        let source = try FileSource(path, direct: .never)
-        guard !source.isBlockDevice, source.lengthInBytes <= Int64(limit) else {
-            throw BlockError(
-                .read, path, .invalid("\(source.lengthInBytes) bytes are more than the \(limit) it may have"))
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { throw BlockError(.open, path, .system(.current)) }
+        defer { close(descriptor) }
+        var content: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 64 << 10)
+        while true {
+            switch retryingOnInterrupt({ Glibc.read(descriptor, &piece, piece.count) }) {
+            case .success(0): return content
+            case .success(let count): content += piece[..<count]
+            case .failure(let errno): throw BlockError(.read, path, .system(errno))
+            }
+            guard content.count <= limit else {
+                throw BlockError(.read, path, .invalid("it is longer than the \(limit) bytes it may have"))
+            }
         }
-        return try source.bytes(at: 0, count: Int(source.lengthInBytes))
+    }
+
+    /// Returns the content of `path` as UTF-8 text, invalid bytes replaced, refusing more than `limit` bytes.
+    public static func text(_ path: String, limit: Int) throws(BlockError) -> String {
+        String(decoding: try read(path, limit: limit), as: UTF8.self)
     }
 }

@@ -44,5 +44,6 @@ int cl_processor_count(void);
 
 static inline unsigned int cl_major(uint64_t device) { return gnu_dev_major(device); }
 static inline unsigned int cl_minor(uint64_t device) { return gnu_dev_minor(device); }
+static inline uint64_t cl_makedev(unsigned int major, unsigned int minor) { return gnu_dev_makedev(major, minor); }
 
 #endif

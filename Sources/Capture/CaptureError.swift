@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+public import BlockIO
+public import CloneFormat
+public import DiskImage
+
+/// Why a capture did not end in a clone.
+public enum CaptureError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// A source or the target failed.
+    case io(BlockError)
+    /// The image cannot be written.
+    case image(ImageError)
+    /// A file of the clone cannot be made.
+    case format(FormatError)
+    /// What was asked for is not possible.
+    case invalid(String, hint: String?)
+    /// Somebody asked to stop; what is in `folder` has no manifest.
+    case cancelled(folder: String)
+
+    /// The message.
+    public var description: String {
+        switch self {
+        case .io(let error): return error.description
+        case .image(let error): return error.description
+        case .format(let error): return error.description
+        case .invalid(let reason, _): return reason
+        case .cancelled(let folder): return "cancelled: \(folder) is incomplete and has no manifest"
+        }
+    }
+
+    /// What can be done about it, where that is known.
+    public var hint: String? {
+        switch self {
+        case .io(let error): return error.hint
+        case .image(let error): return error.hint
+        case .format(let error): return error.hint
+        case .invalid(_, let hint): return hint
+        case .cancelled: return "capture again, or remove the folder"
+        }
+    }
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+internal import Synchronization
+
+/// Counters that a running capture moves and anybody may read.
+public final class CaptureProgress: Sendable {
+    private let total = Atomic<Int64>(0)
+    private let read = Atomic<Int64>(0)
+    private let skipped = Atomic<Int64>(0)
+    private let disk = Mutex<String>("")
+
+    /// Makes counters at zero.
+    public init() {}
+
+    /// Bytes of all disks.
+    public var totalBytes: Int64 { total.load(ordering: .relaxed) }
+    /// Bytes read from the sources so far.
+    public var bytesRead: Int64 { read.load(ordering: .relaxed) }
+    /// Bytes passed over so far because they are known to be unused.
+    public var bytesSkipped: Int64 { skipped.load(ordering: .relaxed) }
+    /// Name of the disk that is being captured.
+    public var currentDisk: String { disk.withLock { $0 } }
+
+    func begin(totalBytes: Int64) { total.store(totalBytes, ordering: .relaxed) }
+    func enter(disk name: String) { disk.withLock { $0 = name } }
+    func addRead(_ count: Int64) { read.add(count, ordering: .relaxed) }
+    func addSkipped(_ count: Int64) { skipped.add(count, ordering: .relaxed) }
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+internal import BlockIO
+internal import CloneFormat
+
+/// Walks a disk's extents in order and cuts what is to be read into units.
+struct UnitCursor {
+    /// A unit that holds something to read.
+    struct Unit {
+        /// Position in the order of units, from 0, without gaps.
+        var ticket: Int
+        /// First byte on the disk.
+        var offset: Int64
+        /// Bytes.
+        var count: Int
+        /// What is to be read of it; the rest is zeros.
+        var ranges: [ByteRange]
+    }
+
+    /// What a source's holes are called in the manifest.
+    static let holeReason = "hole in the source file"
+
+    private let source: any BlockSource
+    private let unitLength: Int64
+    private var position: Int64 = 0
+    private var current: Extent?
+    private var nextTicket = 0
+    private(set) var skipped: [SkippedExtent] = []
+    private(set) var skippedTotal = SkippedTotal(reason: Self.holeReason, lengthInBytes: 0, extents: 0)
+    private(set) var bytesToRead: Int64 = 0
+
+    init(source: any BlockSource, unitLength: Int) {
+        self.source = source
+        self.unitLength = Int64(unitLength)
+    }
+
+    /// Bytes of the disk that were handed out or passed over.
+    var bytesPassed: Int64 { position }
+
+    /// Returns the next unit with anything to read, or nil at the disk's end.
+    mutating func next() throws(BlockError) -> Unit? {
+        while position < source.lengthInBytes {
+            let extent = try extentAtPosition()
+            if extent.kind == .hole {
+                skip(to: extent.end)
+                continue
+            }
+            return try collectUnit()
+        }
+        return nil
+    }
+
+    private mutating func collectUnit() throws(BlockError) -> Unit {
+        let start = position / unitLength * unitLength
+        let end = min(start + unitLength, source.lengthInBytes)
+        var ranges: [ByteRange] = []
+        while position < end {
+            let extent = try extentAtPosition()
+            let until = min(extent.end, end)
+            if extent.kind == .hole {
+                skip(to: until)
+            } else {
+                ranges.append(ByteRange(offset: position, length: until - position))
+                bytesToRead += until - position
+                position = until
+            }
+        }
+        defer { nextTicket += 1 }
+        return Unit(ticket: nextTicket, offset: start, count: Int(end - start), ranges: ranges)
+    }
+
+    private mutating func extentAtPosition() throws(BlockError) -> Extent {
+        if let current, current.offset <= position, position < current.end {
+            return Extent(offset: position, length: current.end - position, kind: current.kind)
+        }
+        let extent = try source.extent(at: position)
+        current = extent
+        if extent.kind == .hole {
+            skippedTotal.extents += 1
+            skippedTotal.lengthInBytes += extent.length
+            if extent.length > Int64(Chunk.size), skipped.count < Manifest.maximumListedExtents {
+                skipped.append(SkippedExtent(offset: extent.offset, length: extent.length, reason: Self.holeReason))
+            }
+        }
+        return extent
+    }
+
+    private mutating func skip(to end: Int64) { position = end }
+}

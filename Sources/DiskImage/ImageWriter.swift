@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+public import BlockIO
+
+/// Writes one image, a unit at a time: `prepare` and `write` in parallel, `place` in disk order.
+///
+/// Because places are given in disk order, an image's bytes depend on content and options alone, not on the number of
+/// threads.
+public protocol ImageWriter: Sendable {
+    /// Guest bytes a unit covers: a multiple of 1 MiB and of the cluster size.
+    var unitLength: Int { get }
+
+    /// Makes the memory that one thread needs for its unit.
+    func makeUnit() throws(ImageError) -> ImageUnit
+
+    /// Finds what of the unit's content is to be stored, and compresses it. Any thread, any order.
+    func prepare(_ unit: ImageUnit) throws(ImageError)
+
+    /// Decides where the unit's content is stored. One thread at a time, ascending offsets; zero units may be left out.
+    func place(_ unit: ImageUnit) throws(ImageError)
+
+    /// Writes the unit's content to its place. Any thread, any order.
+    func write(_ unit: ImageUnit) throws(ImageError)
+
+    /// Completes the image and returns when all of it is on stable storage.
+    func finish() throws(ImageError) -> ImageSummary
+}
+
+/// What a finished image is like.
+public struct ImageSummary: Sendable, Hashable {
+    /// Length of the file in bytes.
+    public var fileLength: Int64
+    /// First cluster of a qcow2 image.
+    public var headerCluster: [UInt8]?
+
+    /// Makes a summary.
+    public init(fileLength: Int64, headerCluster: [UInt8]?) {
+        self.fileLength = fileLength
+        self.headerCluster = headerCluster
+    }
+}
+
+/// A stretch of the disk on its way into an image, with the memory to compress it.
+///
+/// Used by one thread at a time; reused for one stretch after another.
+public final class ImageUnit: @unchecked Sendable {
+    /// First guest byte of the stretch, a multiple of the writer's `unitLength`.
+    public var offset: Int64 = 0
+    /// Guest bytes in the stretch; less than `unitLength` only at the disk's end.
+    public var count = 0
+    /// The guest's bytes, `unitLength` of them; those behind `count` are the writer's to pad.
+    public let content: AlignedBuffer
+
+    /// Compressed clusters one behind the other.
+    let packed: AlignedBuffer?
+    let compressor: ClusterCompressor?
+    /// What is to be stored, ascending.
+    var pieces: [Piece] = []
+    /// What is to be written where.
+    var writes: [Write] = []
+
+    /// A part of the content that is stored.
+    struct Piece {
+        /// Byte within the content.
+        var offset: Int
+        /// Bytes stored: of the content, or of the packed buffer.
+        var count: Int
+        /// Byte within the packed buffer when the piece is compressed.
+        var packedOffset: Int?
+    }
+
+    /// One write to the image file.
+    struct Write {
+        var fileOffset: Int64
+        var offset: Int
+        var count: Int
+        var isPacked: Bool
+    }
+
+    init(length: Int, packedLength: Int = 0, compressor: ClusterCompressor? = nil) {
+        content = AlignedBuffer(count: length)
+        packed = packedLength > 0 ? AlignedBuffer(count: packedLength) : nil
+        self.compressor = compressor
+    }
+
+    /// Adds a write, joined to the last one where both sides continue it.
+    func addWrite(_ write: Write) {
+        if let last = writes.last, last.isPacked == write.isPacked,
+            last.fileOffset + Int64(last.count) == write.fileOffset, last.offset + last.count == write.offset
+        {
+            writes[writes.count - 1].count += write.count
+        } else {
+            writes.append(write)
+        }
+    }
+
+    /// Performs the writes.
+    func writeOut(to sink: any BlockSink) throws(ImageError) {
+        for write in writes {
+            let buffer = write.isPacked ? packed ?? content : content
+            do throws(BlockError) {
+                try sink.write(UnsafeRawBufferPointer(buffer.bytes.part(write.offset, write.count)), at: write.fileOffset)
+            } catch {
+                throw .io(error)
+            }
+        }
+    }
+}

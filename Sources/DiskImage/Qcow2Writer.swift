@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+public import BlockIO
+internal import Synchronization
+
+/// Writes a qcow2 version 3 image front to back: data, L2 tables and refcount blocks in the order they are complete,
+/// then the L1 and refcount tables, and the header last of all, once everything else is on stable storage.
+///
+/// Nothing is rewritten but the tail of a shared compressed cluster and the header: that suits NFS, and a file without
+/// a header is nobody's image.
+public final class Qcow2Writer: ImageWriter {
+    /// What an image is to be like.
+    public struct Options: Sendable, Hashable {
+        /// Bytes a cluster: a power of two, 512 to 2 MiB.
+        public var clusterSize: Int
+        /// How clusters are compressed.
+        public var compression: ImageCompression
+        /// The compressor's level; nil for the default.
+        public var level: Int?
+
+        /// Makes options; the defaults are QEMU's.
+        public init(clusterSize: Int = 64 << 10, compression: ImageCompression = .none, level: Int? = nil) {
+            self.clusterSize = clusterSize
+            self.compression = compression
+            self.level = level
+        }
+    }
+
+    public let unitLength: Int
+    private let sink: any BlockSink
+    private let options: Options
+    private let layout: Qcow2Layout
+    private let allocator: Mutex<Qcow2Allocator>
+
+    /// Writes a disk of `diskLength` bytes to `sink`, a new and empty file.
+    ///
+    /// - Throws: `ImageError` for a cluster size that does not exist, or that is too small for the disk.
+    public init(_ sink: any BlockSink, diskLength: Int64, options: Options) throws(ImageError) {
+        let size = options.clusterSize
+        guard size >= 512, size <= 2 << 20, size & (size - 1) == 0 else {
+            throw .invalid("a cluster of \(size) bytes is not possible: a power of two, 512 to 2097152")
+        }
+        let layout = Qcow2Layout(clusterBits: size.trailingZeroBitCount)
+        guard diskLength >= 0, layout.l1Entries(diskLength: diskLength) <= Qcow2Layout.maximumL1Bytes / 8 else {
+            throw .invalid("clusters of \(size) bytes are too small for a disk of \(diskLength) bytes")
+        }
+        self.sink = sink
+        self.options = options
+        self.layout = layout
+        unitLength = max(1 << 20, size)
+        allocator = Mutex(Qcow2Allocator(sink: sink, layout: layout, diskLength: diskLength))
+    }
+
+    public func makeUnit() throws(ImageError) -> ImageUnit {
+        let level = options.level ?? ClusterCompressor.defaultLevel(of: options.compression)
+        let compressor = try ClusterCompressor(options.compression, level: level)
+        return ImageUnit(
+            length: unitLength, packedLength: compressor == nil ? 0 : unitLength, compressor: compressor)
+    }
+
+    public func prepare(_ unit: ImageUnit) {
+        unit.pieces.removeAll(keepingCapacity: true)
+        let size = layout.clusterSize
+        let padded = (unit.count + size - 1) / size * size
+        unit.content.bytes.part(unit.count, padded - unit.count).clear()
+        // A cluster that compression shrinks by less than a sixteenth is stored as it is: reading it stays cheap.
+        let worthwhile = size - size / 16
+        var packed = 0
+        for offset in stride(from: 0, to: padded, by: size) {
+            let cluster = UnsafeRawBufferPointer(unit.content.bytes.part(offset, size))
+            if cluster.isAllZero { continue }
+            if let compressor = unit.compressor, let memory = unit.packed?.bytes,
+                let count = compressor.compress(cluster, into: memory.part(packed, worthwhile))
+            {
+                unit.pieces.append(.init(offset: offset, count: count, packedOffset: packed))
+                packed += count
+            } else {
+                unit.pieces.append(.init(offset: offset, count: size))
+            }
+        }
+    }
+
+    public func place(_ unit: ImageUnit) throws(ImageError) {
+        unit.writes.removeAll(keepingCapacity: true)
+        guard !unit.pieces.isEmpty else { return }
+        try withAllocator { (allocator) throws(ImageError) in
+            for piece in unit.pieces {
+                let guestCluster = Int((unit.offset + Int64(piece.offset)) / Int64(layout.clusterSize))
+                let fileOffset = try allocator.store(
+                    guestCluster: guestCluster, compressedCount: piece.packedOffset == nil ? nil : piece.count)
+                unit.addWrite(
+                    .init(
+                        fileOffset: fileOffset, offset: piece.packedOffset ?? piece.offset, count: piece.count,
+                        isPacked: piece.packedOffset != nil))
+            }
+        }
+    }
+
+    public func write(_ unit: ImageUnit) throws(ImageError) { try unit.writeOut(to: sink) }
+
+    public func finish() throws(ImageError) -> ImageSummary {
+        let compression = options.compression
+        return try withAllocator { (allocator) throws(ImageError) in
+            try allocator.finish(compression: compression)
+        }
+    }
+
+    private func withAllocator<Value: Sendable>(
+        _ body: (inout Qcow2Allocator) throws(ImageError) -> Value
+    ) throws(ImageError) -> Value {
+        let result = allocator.withLock { allocator in
+            do throws(ImageError) {
+                return Result<Value, ImageError>.success(try body(&allocator))
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
+    }
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+public import BlockIO
+
+/// Writes a raw image: content at its own offset, zeros as holes, the disk's exact length.
+public struct RawImageWriter: ImageWriter {
+    /// Zeros are left out in blocks of this many bytes: finer would scatter the file, coarser would store more zeros.
+    static let blockSize = 64 << 10
+
+    private let sink: any BlockSink
+    private let diskLength: Int64
+
+    /// Writes a disk of `diskLength` bytes to `sink`, a new and empty file.
+    public init(_ sink: any BlockSink, diskLength: Int64) {
+        self.sink = sink
+        self.diskLength = diskLength
+    }
+
+    public var unitLength: Int { 1 << 20 }
+
+    public func makeUnit() -> ImageUnit { ImageUnit(length: unitLength) }
+
+    public func prepare(_ unit: ImageUnit) {
+        unit.pieces.removeAll(keepingCapacity: true)
+        for offset in stride(from: 0, to: unit.count, by: Self.blockSize) {
+            let count = min(Self.blockSize, unit.count - offset)
+            if !UnsafeRawBufferPointer(unit.content.bytes.part(offset, count)).isAllZero {
+                unit.pieces.append(.init(offset: offset, count: count))
+            }
+        }
+    }
+
+    public func place(_ unit: ImageUnit) {
+        unit.writes.removeAll(keepingCapacity: true)
+        for piece in unit.pieces {
+            unit.addWrite(
+                .init(
+                    fileOffset: unit.offset + Int64(piece.offset), offset: piece.offset, count: piece.count,
+                    isPacked: false))
+        }
+    }
+
+    public func write(_ unit: ImageUnit) throws(ImageError) { try unit.writeOut(to: sink) }
+
+    public func finish() throws(ImageError) -> ImageSummary {
+        do throws(BlockError) {
+            try sink.setLength(diskLength)
+            try sink.synchronize()
+            try sink.close()
+        } catch {
+            throw .io(error)
+        }
+        return ImageSummary(fileLength: diskLength, headerCluster: nil)
+    }
+}

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+public import ArgumentParser
+public import DiskImage
+
+extension ImageFormat: ExpressibleByArgument {}
+extension ImageCompression: ExpressibleByArgument {}

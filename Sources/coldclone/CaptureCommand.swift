@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+internal import ArgumentParser
+internal import BlockIO
+internal import Capture
+internal import CloneFormat
+internal import DiskImage
+internal import Probing
+
+/// `coldclone capture`.
+struct CaptureCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "capture",
+        abstract: "Copy disks into a new clone on the target, hashing every MiB as it is read.",
+        discussion: """
+            Each SOURCE is a whole block device or a disk image file; it is opened read-only, and a device is set \
+            read-only in the kernel first. The clone's folder is named after the machine and the time.
+
+            EXAMPLES
+              coldclone capture /dev/sda --target dir:/mnt/nfs
+              coldclone capture /dev/sda /dev/sdb --target dir:/mnt/usb --compression zstd --name web01
+              coldclone capture disk.img --target dir:clones --format raw
+            """)
+
+    @Argument(help: "Block devices or disk image files, in the machine's order.")
+    var sources: [String]
+
+    @Option(help: "Folder that the clone is made in: dir:PATH.")
+    var target: TargetSpecification
+
+    @Option(help: "Format of the images.")
+    var format: ImageFormat = .qcow2
+
+    @Option(help: "Compression of qcow2 images.")
+    var compression: ImageCompression = .none
+
+    @Option(help: "Compression level: zlib 1 to 12, zstd 1 to 22. (default: the fastest that shrinks well)")
+    var level: Int?
+
+    @Option(help: "Bytes a qcow2 cluster: a power of two, 512 to 2MiB.")
+    var clusterSize = ByteSize(bytes: 64 << 10)
+
+    @Option(help: "Name of the machine in the clone's name. (default: the DMI serial number)")
+    var name: String?
+
+    @Option(help: "Most memory for data in flight.")
+    var memory = ByteSize(bytes: 256 << 20)
+
+    @Option(help: "Threads that read, hash, compress and write. (default: four a processor)")
+    var jobs: Int?
+
+    @Flag(help: "Print one JSON object with the result instead of a table.")
+    var json = false
+
+    func validate() throws {
+        if sources.isEmpty { throw ValidationError("name at least one SOURCE") }
+        if let jobs, !(1...1024).contains(jobs) { throw ValidationError("--jobs is 1 to 1024") }
+        if format == .raw, compression != .none {
+            throw ValidationError("a raw image cannot be compressed: use --format qcow2, or --compression none")
+        }
+    }
+
+    func run() throws {
+        let cancellation = CancellationFlag()
+        let disks = try openSources()
+        let capture = CloneCapture(
+            disks: disks, target: target.folder,
+            machine: MachineIdentity(name: name ?? MachineName.serial ?? "machine"), agent: Version.program,
+            options: CaptureOptions(
+                format: format, compression: compression, level: level, clusterSize: clusterSize.bytes,
+                memoryLimit: memory.bytes, jobs: jobs))
+        let progress = CaptureProgress()
+        let outcome = try capture.run(progress: progress, cancellation: cancellation)
+        print(outcome.folder)
+    }
+
+    /// Opens every source read-only, after making sure that none is in use or holds the target.
+    private func openSources() throws -> [CaptureDisk] {
+        let stack = try BlockStack()
+        var disks: [CaptureDisk] = []
+        for path in sources {
+            let source = try FileSource(path)
+            if let objection = try stack.objection(to: source, targetFolder: target.folder) {
+                throw CaptureError.invalid(objection, hint: "boot the live system: a clone is taken cold")
+            }
+            // Only now: a device that is in use must not be set read-only under its user.
+            let disk = source.isBlockDevice ? try FileSource(path, protect: true) : source
+            let base = String(path.split(separator: "/").last ?? "disk")
+            let stem = source.isBlockDevice ? base : String(base.prefix(upTo: base.lastIndex(of: ".") ?? base.endIndex))
+            disks.append(CaptureDisk(name: uniqueName(stem, among: disks), source: disk))
+        }
+        return disks
+    }
+
+    private func uniqueName(_ stem: String, among disks: [CaptureDisk]) -> String {
+        let name = FileName.sanitize(stem, fallback: "disk")
+        let taken = Set(disks.map(\.name))
+        return taken.contains(name) ? sequence(first: 2, next: { $0 + 1 }).lazy.map { "\(name)-\($0)" }
+            .first { !taken.contains($0) } ?? name : name
+    }
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+internal import ArgumentParser
+internal import BlockIO
+internal import Capture
+internal import CloneFormat
+internal import Glibc
+
+/// A result that is no error of the program but not plain success either: a degraded clone, a failed verification.
+struct Verdictless: Error {
+    var code: CloneFormat.ExitCode
+}
+
+/// The way from errors to messages and exit codes.
+enum Failure {
+    /// Prints message and hint to standard error and ends the process.
+    static func exit(_ error: any Error) -> Never {
+        switch error {
+        case let error as Verdictless: Glibc.exit(error.code.rawValue)
+        case let error as CaptureError: exit(error.description, error.hint, code(of: error))
+        case let error as BlockError: exit(error.description, error.hint, .failed)
+        default: Coldclone.exit(withError: error)
+        }
+    }
+
+    private static func code(of error: CaptureError) -> CloneFormat.ExitCode {
+        if case .cancelled = error { return .cancelled }
+        return .failed
+    }
+
+    private static func exit(_ message: String, _ hint: String?, _ code: CloneFormat.ExitCode) -> Never {
+        let lines = "coldclone: \(message)\n" + (hint.map { "hint: \($0)\n" } ?? "")
+        _ = lines.utf8.withContiguousStorageIfAvailable { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+        Glibc.exit(code.rawValue)
+    }
+}
