@@ -55,7 +55,7 @@ let package = Package(
         room("DiskImage", ["BlockIO", "CDeflate", "CZstd"]),
         room("Probing", ["BlockIO", "CLinux"]),
         room("Capture", ["BlockIO", "CloneFormat", "DiskImage", crypto]),
-        room("Verification", ["BlockIO", "CloneFormat", "DiskImage"]),
+        room("Verification", ["BlockIO", "CloneFormat", "DiskImage", crypto]),
         room("Console", []),
         room("Receiver", ["BlockIO", "CloneFormat", "Verification", crypto, subprocess, system]),
         .executableTarget(
@@ -80,6 +80,7 @@ let package = Package(
         tests("DiskImageTests", ["BlockIO", "DiskImage"]),
         tests("CaptureTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Verification"]),
         tests("VerificationTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Verification"]),
+        tests("ConsoleTests", ["Console"]),
         tests("HostTests", ["CloneFormat"]),
     ]
 )
