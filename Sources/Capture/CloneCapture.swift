@@ -77,7 +77,17 @@ public struct CloneCapture: Sendable {
             guard disk.source.lengthInBytes <= ChunkFileHeader.maximumDiskLength else {
                 throw .invalid("\(disk.source.name) is longer than 2^53 bytes", hint: nil)
             }
+            guard options.format == .qcow2 else { continue }
+            do throws(ImageError) {
+                try Qcow2Writer.check(qcow2Options, diskLength: disk.source.lengthInBytes)
+            } catch {
+                throw .image(error)
+            }
         }
+    }
+
+    private var qcow2Options: Qcow2Writer.Options {
+        .init(clusterSize: options.clusterSize, compression: options.compression, level: options.level)
     }
 
     /// Returns what there is to read, for the estimate; a source in very many pieces is counted roughly.
@@ -162,10 +172,7 @@ public struct CloneCapture: Sendable {
         case .raw: return RawImageWriter(sink, diskLength: length)
         case .qcow2:
             do throws(ImageError) {
-                return try Qcow2Writer(
-                    sink, diskLength: length,
-                    options: .init(
-                        clusterSize: options.clusterSize, compression: options.compression, level: options.level))
+                return try Qcow2Writer(sink, diskLength: length, options: qcow2Options)
             } catch {
                 throw .image(error)
             }
