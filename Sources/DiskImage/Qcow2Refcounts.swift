@@ -21,7 +21,7 @@ final class Qcow2Refcounts: Sendable {
         self.file = file
         self.header = header
         let size = header.layout.clusterSize
-        entriesPerBlock = Int64(size * 8 >> header.refcountOrder)
+        entriesPerBlock = Int64((size * 8) >> header.refcountOrder)
         // What of the table lies behind the file's end is missing, not zero.
         let length = Int64(header.refcountTableClusters * size)
         let available = max(min(length, file.lengthInBytes - header.refcountTableOffset), 0)
