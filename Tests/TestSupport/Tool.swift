@@ -33,7 +33,8 @@ public enum Tool {
     static func path(of program: String) -> String? {
         if program.contains("/") { return program }
         let folders = (getenv("PATH").map { String(cString: $0) } ?? "").split(separator: ":") + ["/usr/sbin", "/sbin"]
-        return folders.map { "\($0)/\(program)" }.first { access($0, X_OK) == 0 }
+        let paths: [String] = folders.map { "\($0)/\(program)" }
+        return paths.first { path in access(path, X_OK) == 0 }
     }
 
     /// Runs a program to its end and returns what it left.
