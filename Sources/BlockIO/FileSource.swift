@@ -92,9 +92,12 @@ public final class FileSource: BlockSource {
     public func extent(at offset: Int64) throws(BlockError) -> Extent {
         guard !isBlockDevice else { return Extent(offset: offset, length: lengthInBytes - offset, kind: .data) }
         guard let data = try seek(offset, cl_seek_data()) else {
+            // Nothing but a hole to the end; but the end of a file that shrank is no hole.
+            try checkStillWhole(offset)
             return Extent(offset: offset, length: lengthInBytes - offset, kind: .hole)
         }
         if data > offset {
+            try checkStillWhole(offset)
             return Extent(offset: offset, length: min(data, lengthInBytes) - offset, kind: .hole)
         }
         let hole = try seek(offset, cl_seek_hole()) ?? lengthInBytes
@@ -151,6 +154,15 @@ public final class FileSource: BlockSource {
             // No SEEK_DATA here: everything is data.
             return whence == cl_seek_data() ? offset : lengthInBytes
         case .failure(let errno): throw BlockError(.seek, name, offset: offset, .system(errno))
+        }
+    }
+
+    /// Checks that the file is as long as it was when it was opened: what is missing must never pass for zeros.
+    private func checkStillWhole(_ offset: Int64) throws(BlockError) {
+        var status = stat()
+        if fstat(buffered.rawValue, &status) != 0 { throw BlockError(.query, name, .system(.current)) }
+        guard Int64(status.st_size) >= lengthInBytes else {
+            throw BlockError(.read, name, offset: max(offset, Int64(status.st_size)), .unexpectedEnd)
         }
     }
 

@@ -43,6 +43,8 @@ final class LoopDevice: Sendable {
         path = try Tool.output(
             "losetup", ["--find", "--show", "--sector-size", "\(sectorSize)", file]
         ).split(separator: "\n").map(String.init).first ?? ""
+        // The read-only flag stays with the device when it is detached: an earlier test may have left it.
+        try Tool.output("blockdev", ["--setrw", path])
     }
 
     deinit { _ = try? Tool.run("losetup", ["-d", path]) }
