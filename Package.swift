@@ -55,7 +55,7 @@ let package = Package(
         room("DiskImage", ["BlockIO", "CDeflate", "CZstd"]),
         room("Probing", ["BlockIO", "CLinux"]),
         room("Capture", ["BlockIO", "CloneFormat", "DiskImage", crypto]),
-        room("Verification", ["BlockIO", "CloneFormat", "DiskImage"]),
+        room("Verification", ["BlockIO", "CloneFormat", "DiskImage", crypto]),
         room("Console", []),
         room("Receiver", ["BlockIO", "CloneFormat", "Verification", crypto, subprocess, system]),
         .executableTarget(
@@ -77,9 +77,11 @@ let package = Package(
         tests("ArchitectureTests", []),
         tests("BlockIOTests", ["BlockIO", "CLinux"]),
         tests("CloneFormatTests", ["CloneFormat"]),
-        tests("DiskImageTests", ["BlockIO", "DiskImage"]),
+        tests("DiskImageTests", ["BlockIO", "DiskImage", system]),
         tests("CaptureTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Verification"]),
         tests("VerificationTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Verification"]),
+        tests("ConsoleTests", ["Console"]),
+        tests("ReceiverTests", ["BlockIO", "CloneFormat", "Receiver", "Verification", subprocess]),
         tests("HostTests", ["CloneFormat"]),
     ]
 )

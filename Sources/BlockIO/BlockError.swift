@@ -53,6 +53,12 @@ public struct BlockError: Error, Sendable, Hashable, CustomStringConvertible {
         }
     }
 
+    /// Whether there is nothing at the path.
+    public var isNotFound: Bool { cause == .system(.noSuchFileOrDirectory) }
+
+    /// Whether the kernel forbids this user what was tried.
+    public var isForbidden: Bool { cause == .system(.permissionDenied) || cause == .system(.notPermitted) }
+
     /// What the technician can do about it, where that is known.
     public var hint: String? {
         guard case .system(let errno) = cause else {
@@ -66,6 +72,7 @@ public struct BlockError: Error, Sendable, Hashable, CustomStringConvertible {
                 : "mount the target read-write"
         case .permissionDenied, .notPermitted: return "run as root"
         case .noSuchFileOrDirectory: return "check the path"
+        case .notDirectory: return "name the folder, not a file"
         case .fileExists: return "nothing is ever overwritten: choose another name or target"
         case .ioError where operation == .read, .noData where operation == .read:
             return "a bad sector or a failing disk: check cables and SMART health"

@@ -12,8 +12,8 @@ public final class CaptureProgress: Sendable {
     /// Makes counters at zero.
     public init() {}
 
-    /// Bytes of all disks.
-    public var totalBytes: Int64 { total.load(ordering: .relaxed) }
+    /// Bytes there are to read from all disks.
+    public var bytesToRead: Int64 { total.load(ordering: .relaxed) }
     /// Bytes read from the sources so far.
     public var bytesRead: Int64 { read.load(ordering: .relaxed) }
     /// Bytes passed over so far because they are known to be unused.
@@ -21,7 +21,7 @@ public final class CaptureProgress: Sendable {
     /// Name of the disk that is being captured.
     public var currentDisk: String { disk.withLock { $0 } }
 
-    func begin(totalBytes: Int64) { total.store(totalBytes, ordering: .relaxed) }
+    func begin(bytesToRead: Int64) { total.store(bytesToRead, ordering: .relaxed) }
     func enter(disk name: String) { disk.withLock { $0 = name } }
     func addRead(_ count: Int64) { read.add(count, ordering: .relaxed) }
     func addSkipped(_ count: Int64) { skipped.add(count, ordering: .relaxed) }

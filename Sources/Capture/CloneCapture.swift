@@ -41,7 +41,7 @@ public struct CloneCapture: Sendable {
         let name = FileName.sanitize(machine.name, fallback: "machine")
         let id = "\(name)-\(started.compact)"
         let folder = "\(target)/\(id)"
-        progress.begin(totalBytes: disks.reduce(0) { $0 + $1.source.lengthInBytes })
+        progress.begin(bytesToRead: try bytesToRead())
         let journal = Journal(cloneId: id, cloneUuid: UUIDText.random(), startedAt: started.rfc3339)
         let events = try createFolder(folder, journal)
         events.append(CloneEvent(.captureStarted, message: "\(agent.name) \(agent.version)"))
@@ -77,7 +77,38 @@ public struct CloneCapture: Sendable {
             guard disk.source.lengthInBytes <= ChunkFileHeader.maximumDiskLength else {
                 throw .invalid("\(disk.source.name) is longer than 2^53 bytes", hint: nil)
             }
+            guard options.format == .qcow2 else { continue }
+            do throws(ImageError) {
+                try Qcow2Writer.check(qcow2Options, diskLength: disk.source.lengthInBytes)
+            } catch {
+                throw .image(error)
+            }
         }
+    }
+
+    private var qcow2Options: Qcow2Writer.Options {
+        .init(clusterSize: options.clusterSize, compression: options.compression, level: options.level)
+    }
+
+    /// Returns what there is to read, for the estimate; a source in very many pieces is counted roughly.
+    private func bytesToRead() throws(CaptureError) -> Int64 {
+        var total: Int64 = 0
+        for disk in disks {
+            var position: Int64 = 0
+            var extents = 0
+            while position < disk.source.lengthInBytes, extents < 100_000 {
+                do throws(BlockError) {
+                    let extent = try disk.source.extent(at: position)
+                    if extent.kind != .hole { total += extent.length }
+                    position = extent.end
+                } catch {
+                    throw .io(error)
+                }
+                extents += 1
+            }
+            total += disk.source.lengthInBytes - position
+        }
+        return total
     }
 
     private func createFolder(_ folder: String, _ journal: Journal) throws(CaptureError) -> EventLog {
@@ -141,10 +172,7 @@ public struct CloneCapture: Sendable {
         case .raw: return RawImageWriter(sink, diskLength: length)
         case .qcow2:
             do throws(ImageError) {
-                return try Qcow2Writer(
-                    sink, diskLength: length,
-                    options: .init(
-                        clusterSize: options.clusterSize, compression: options.compression, level: options.level))
+                return try Qcow2Writer(sink, diskLength: length, options: qcow2Options)
             } catch {
                 throw .image(error)
             }

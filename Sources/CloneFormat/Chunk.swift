@@ -36,13 +36,18 @@ public enum ChunkState: UInt8, Sendable, Hashable {
 public struct ContentDigest: Sendable {
     private var hash = SHA256()
     private let diskLength: Int64
-    private let zeroDigest: [UInt8]
     private var nextChunk = 0
+
+    private static let zerosAtOnce = 1024
+    /// As many digests of full chunks of zeros, one behind the other.
+    private static let zeroDigests: [UInt8] = {
+        let digest = Digest.ofZeros(count: Chunk.size).bytes
+        return Array(repeatElement(digest, count: zerosAtOnce).joined())
+    }()
 
     /// Begins the root of a disk of `diskLength` bytes.
     public init(diskLength: Int64) {
         self.diskLength = diskLength
-        zeroDigest = Digest.ofZeros(count: Chunk.size).bytes
         hash.update(data: Array("coldclone-disk/1".utf8))
         withUnsafeBytes(of: UInt64(diskLength).littleEndian) { hash.update(bufferPointer: $0) }
         withUnsafeBytes(of: UInt32(Chunk.size).littleEndian) { hash.update(bufferPointer: $0) }
@@ -56,9 +61,18 @@ public struct ContentDigest: Sendable {
 
     /// Appends chunks of zeros up to, not including, chunk `end`.
     public mutating func appendZeros(upTo end: Int) {
-        while nextChunk < end {
+        let fullEnd = min(end, Int(diskLength / Int64(Chunk.size)))
+        while nextChunk < fullEnd {
+            // Many at a time: an empty disk of 8 TiB has eight million.
+            let count = min(fullEnd - nextChunk, Self.zerosAtOnce)
+            Self.zeroDigests.withUnsafeBytes { digests in
+                hash.update(bufferPointer: UnsafeRawBufferPointer(rebasing: digests[..<(count * Digest.byteCount)]))
+            }
+            nextChunk += count
+        }
+        if nextChunk < end {
             let length = Chunk.length(of: nextChunk, diskLength: diskLength)
-            hash.update(data: length == Chunk.size ? zeroDigest : Digest.ofZeros(count: length).bytes)
+            hash.update(data: Digest.ofZeros(count: length).bytes)
             nextChunk += 1
         }
     }

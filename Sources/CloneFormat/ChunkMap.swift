@@ -13,30 +13,43 @@ public struct ChunkMap: Sendable, Hashable {
         bytes = [UInt8](repeating: 0, count: (count + 3) / 4)
     }
 
-    /// Takes the stored form of `count` chunks.
+    /// Takes the stored form of a whole map.
     ///
     /// - Throws: `FormatError` for a reserved state, bits behind the last chunk, or totals other than the header's.
     public init(decoding bytes: [UInt8], header: ChunkFileHeader, file: String) throws(FormatError) {
-        count = header.chunkCount
+        try self.init(decodingPart: bytes, count: header.chunkCount, file: file)
+        let totals = totals
+        guard totals.data == header.dataChunks, totals.lost == header.lostChunks else {
+            throw .damaged(file: file, reason: "its state map contradicts the counts of its header")
+        }
+    }
+
+    /// Takes the stored form of `count` chunks, part of a map that is too long to be held whole.
+    ///
+    /// - Throws: `FormatError` for a reserved state, bits behind the last chunk, or another number of bytes.
+    public init(decodingPart bytes: [UInt8], count: Int, file: String) throws(FormatError) {
+        self.count = count
         self.bytes = bytes
-        guard bytes.count == header.mapLength else {
+        guard bytes.count == (count + 3) / 4 else {
             throw .damaged(file: file, reason: "its state map is incomplete")
         }
-        var data = 0
-        var lost = 0
-        for byte in bytes where byte != 0 {
-            let low = byte & 0x55
-            let high = (byte >> 1) & 0x55
-            guard low & high == 0 else { throw .damaged(file: file, reason: "a chunk has a reserved state") }
-            data += low.nonzeroBitCount
-            lost += high.nonzeroBitCount
+        for byte in bytes where byte & byte >> 1 & 0x55 != 0 {
+            throw .damaged(file: file, reason: "a chunk has a reserved state")
         }
         if !count.isMultiple(of: 4), let last = bytes.last, last >> (count % 4 * 2) != 0 {
             throw .damaged(file: file, reason: "its state map has bits behind the last chunk")
         }
-        guard data == header.dataChunks, lost == header.lostChunks else {
-            throw .damaged(file: file, reason: "its state map contradicts the counts of its header")
+    }
+
+    /// Number of chunks in state data, and in state lost.
+    public var totals: (data: Int, lost: Int) {
+        var data = 0
+        var lost = 0
+        for byte in bytes where byte != 0 {
+            data += (byte & 0x55).nonzeroBitCount
+            lost += (byte & 0xAA).nonzeroBitCount
         }
+        return (data, lost)
     }
 
     /// The state of chunk `index`, which is below `count`.

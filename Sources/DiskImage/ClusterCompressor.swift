@@ -45,7 +45,7 @@ final class ClusterCompressor: @unchecked Sendable {
     static func defaultLevel(of compression: ImageCompression) -> Int {
         switch compression {
         case .none: return 0
-        case .zlib: return 2
+        case .zlib: return 3
         case .zstd: return 1
         }
     }

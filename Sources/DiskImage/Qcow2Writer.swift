@@ -24,6 +24,8 @@ public final class Qcow2Writer: ImageWriter {
             self.compression = compression
             self.level = level
         }
+
+        var effectiveLevel: Int { level ?? ClusterCompressor.defaultLevel(of: compression) }
     }
 
     public let unitLength: Int
@@ -36,6 +38,22 @@ public final class Qcow2Writer: ImageWriter {
     ///
     /// - Throws: `ImageError` for a cluster size that does not exist, or that is too small for the disk.
     public init(_ sink: any BlockSink, diskLength: Int64, options: Options) throws(ImageError) {
+        layout = try Self.checkedLayout(options, diskLength: diskLength)
+        self.sink = sink
+        self.options = options
+        unitLength = max(1 << 20, layout.clusterSize)
+        allocator = Mutex(Qcow2Allocator(sink: sink, layout: layout, diskLength: diskLength))
+    }
+
+    /// Checks that a disk of `diskLength` bytes can be written with `options`, before anything is created.
+    ///
+    /// - Throws: `ImageError` saying what is not possible.
+    public static func check(_ options: Options, diskLength: Int64) throws(ImageError) {
+        _ = try checkedLayout(options, diskLength: diskLength)
+        _ = try ClusterCompressor(options.compression, level: options.effectiveLevel)
+    }
+
+    private static func checkedLayout(_ options: Options, diskLength: Int64) throws(ImageError) -> Qcow2Layout {
         let size = options.clusterSize
         guard size >= 512, size <= 2 << 20, size & (size - 1) == 0 else {
             throw .invalid("a cluster of \(size) bytes is not possible: a power of two, 512 to 2097152")
@@ -44,16 +62,11 @@ public final class Qcow2Writer: ImageWriter {
         guard diskLength >= 0, layout.l1Entries(diskLength: diskLength) <= Qcow2Layout.maximumL1Bytes / 8 else {
             throw .invalid("clusters of \(size) bytes are too small for a disk of \(diskLength) bytes")
         }
-        self.sink = sink
-        self.options = options
-        self.layout = layout
-        unitLength = max(1 << 20, size)
-        allocator = Mutex(Qcow2Allocator(sink: sink, layout: layout, diskLength: diskLength))
+        return layout
     }
 
     public func makeUnit() throws(ImageError) -> ImageUnit {
-        let level = options.level ?? ClusterCompressor.defaultLevel(of: options.compression)
-        let compressor = try ClusterCompressor(options.compression, level: level)
+        let compressor = try ClusterCompressor(options.compression, level: options.effectiveLevel)
         return ImageUnit(
             length: unitLength, packedLength: compressor == nil ? 0 : unitLength, compressor: compressor)
     }

@@ -4,6 +4,7 @@ internal import ArgumentParser
 internal import BlockIO
 internal import Capture
 internal import CloneFormat
+internal import Console
 internal import DiskImage
 internal import Probing
 
@@ -62,6 +63,7 @@ struct CaptureCommand: ParsableCommand {
 
     func run() throws {
         let cancellation = CancellationFlag()
+        SignalWatcher.start { cancellation.cancel() }
         let disks = try openSources()
         let capture = CloneCapture(
             disks: disks, target: target.folder,
@@ -70,8 +72,17 @@ struct CaptureCommand: ParsableCommand {
                 format: format, compression: compression, level: level, clusterSize: clusterSize.bytes,
                 memoryLimit: memory.bytes, jobs: jobs))
         let progress = CaptureProgress()
-        let outcome = try capture.run(progress: progress, cancellation: cancellation)
-        print(outcome.folder)
+        let reporter = ProgressReporter { progress.sample }
+        let clock = ContinuousClock()
+        let start = clock.now
+        let outcome: CloneCapture.Outcome
+        do {
+            defer { reporter.finish() }
+            outcome = try capture.run(progress: progress, cancellation: cancellation)
+        }
+        let report = CaptureReport(outcome, seconds: (clock.now - start) / .seconds(1))
+        Terminal.standardOutput.write(json ? try report.json() : report.text())
+        if outcome.manifest.state == .degraded { throw Verdictless(code: .degraded) }
     }
 
     /// Opens every source read-only, after making sure that none is in use or holds the target.

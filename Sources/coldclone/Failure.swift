@@ -4,6 +4,7 @@ internal import ArgumentParser
 internal import BlockIO
 internal import Capture
 internal import CloneFormat
+internal import Console
 internal import Glibc
 
 /// A result that is no error of the program but not plain success either: a degraded clone, a failed verification.
@@ -30,7 +31,7 @@ enum Failure {
 
     private static func exit(_ message: String, _ hint: String?, _ code: CloneFormat.ExitCode) -> Never {
         let lines = "coldclone: \(message)\n" + (hint.map { "hint: \($0)\n" } ?? "")
-        _ = lines.utf8.withContiguousStorageIfAvailable { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+        Terminal.standardError.write(lines)
         Glibc.exit(code.rawValue)
     }
 }

@@ -27,7 +27,8 @@ struct ImportTable {
             "Verification": ["BlockIO", "CloneFormat", "Crypto", "DiskImage", "Glibc"],
             "Console": ["Glibc"],
             "Receiver": [
-                "BlockIO", "CloneFormat", "Crypto", "DiskImage", "Glibc", "Subprocess", "SystemPackage", "Verification",
+                "BlockIO", "CloneFormat", "Crypto", "DiskImage", "Dispatch", "Glibc", "Subprocess", "SystemPackage",
+                "Verification",
             ],
             "coldclone": [
                 "ArgumentParser", "BlockIO", "CBlkid", "CDeflate", "CISCSI", "CLinux", "CParted", "CZlib", "CZstd",

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+internal import Capture
+internal import CloneFormat
+internal import Console
+
+/// What `coldclone capture` tells of a finished clone.
+struct CaptureReport: Encodable {
+    struct Disk: Encodable {
+        var name: String
+        var source: String
+        var image: String
+        var lengthInBytes: Int64
+        var bytesRead: Int64
+        var bytesSkipped: Int64
+        var imageLengthInBytes: Int64
+        var contentDigest: Digest
+    }
+
+    var clone: String
+    var cloneUuid: String
+    var state: CloneState
+    var seconds: Double
+    var bytesRead: Int64
+    var bytesPerSecond: Double
+    var disks: [Disk]
+
+    init(_ outcome: CloneCapture.Outcome, seconds: Double) {
+        clone = outcome.folder
+        cloneUuid = outcome.manifest.cloneUuid
+        state = outcome.manifest.state
+        self.seconds = (seconds * 1000).rounded() / 1000
+        bytesRead = outcome.manifest.disks.reduce(0) { $0 + $1.bytes.read }
+        bytesPerSecond = seconds > 0 ? (Double(bytesRead) / seconds).rounded() : 0
+        disks = outcome.manifest.disks.map {
+            Disk(
+                name: $0.name, source: $0.source, image: $0.image.file, lengthInBytes: $0.lengthInBytes,
+                bytesRead: $0.bytes.read, bytesSkipped: $0.bytes.skipped,
+                imageLengthInBytes: $0.image.lengthInBytes, contentDigest: $0.contentDigest)
+        }
+    }
+
+    /// Returns one JSON object on a line.
+    func json() throws -> String {
+        String(decoding: try JSONText.encode(self, compact: true), as: UTF8.self)
+    }
+
+    /// Returns a table, and what to do next.
+    func text() -> String {
+        var table = TextTable(columns: [
+            .left("disk"), .right("length"), .right("read"), .right("skipped"), .right("image"), .left("content digest"),
+        ])
+        for disk in disks {
+            table.rows.append([
+                disk.name, HumanBytes.format(disk.lengthInBytes), HumanBytes.format(disk.bytesRead),
+                HumanBytes.format(disk.bytesSkipped), HumanBytes.format(disk.imageLengthInBytes),
+                disk.contentDigest.description,
+            ])
+        }
+        return table.render() + """
+
+            clone    \(Terminal.visible(clone))
+            state    \(state.rawValue): \(HumanBytes.format(bytesRead)) read in \
+            \(HumanDuration.format(seconds: seconds)), \(HumanBytes.rate(bytesPerSecond))
+            next     coldclone-receiver verify \(Terminal.visible(clone))
+
+            """
+    }
+}
+
+extension CaptureProgress {
+    /// How far the capture is, for the progress line; nil before it begins.
+    var sample: ProgressSample? {
+        guard bytesToRead > 0 else { return nil }
+        let skipped = bytesSkipped
+        return ProgressSample(
+            label: "capturing \(currentDisk)", done: bytesRead, total: bytesToRead,
+            extra: skipped > 0 ? "\(HumanBytes.format(skipped)) skipped" : "")
+    }
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+import BlockIO
+import CloneFormat
+import Glibc
+import Receiver
+import Subprocess
+import TestSupport
+import Testing
+import Verification
+
+@Suite struct CloneReceiverTests {
+    private let program = Program(name: "coldclone-receiver", version: "9.9")
+
+    private func disk(_ name: String, lost: Set<Int> = []) -> CloneDisk {
+        let zeros = [UInt8](repeating: 0, count: Chunk.size)
+        let content = CloneDisk.noise(Chunk.size, seed: 3) + zeros + CloneDisk.noise(Chunk.size, seed: 4) + zeros
+        return CloneDisk(name: name, content: content, writtenZeros: [3], lost: lost)
+    }
+
+    private func receive(
+        _ clone: CloneFolder, _ options: CloneReceiver.Options = CloneReceiver.Options()
+    ) throws -> CloneReceiver.Reception {
+        try CloneReceiver(program: program, options: options).receive(clone.path)
+    }
+
+    @Test func theReceiptSaysAllThatWasFound() throws {
+        let clone = try CloneFolder([disk("sda"), disk("sdb")])
+        let reception = try receive(clone)
+        #expect(reception.receiptError == nil)
+        let receipt = reception.receipt
+        #expect(receipt.verdict == .verified)
+        #expect(receipt.problems == [])
+        #expect(receipt.warnings == [])
+        #expect(receipt.cloneId == clone.manifest.cloneId)
+        #expect(receipt.cloneUuid == clone.manifest.cloneUuid)
+        #expect(receipt.receiver == program)
+        #expect(receipt.disks.map(\.contentDigest) == clone.manifest.disks.map(\.contentDigest))
+        let written: Receipt = try JSONText.decode(clone.bytes(Receipt.fileName), file: "")
+        #expect(written == receipt)
+        // A second look replaces the receipt, and does not find it strange.
+        #expect(try receive(clone).receipt.warnings == [])
+    }
+
+    @Test func fileDigestsAreThoseOfTheUsualTools() async throws {
+        let clone = try CloneFolder([disk("sda"), disk("sdb")])
+        let files = try receive(clone).receipt.files
+        #expect(files.map(\.file) == ["sda.raw", "sda.chunks", "sdb.raw", "sdb.chunks", Manifest.fileName])
+        for file in files {
+            #expect(file.sha256 == (try await digest("sha256sum", "\(clone.path)/\(file.file)")))
+            #expect(file.sha512 == (try await digest("sha512sum", "\(clone.path)/\(file.file)")))
+            #expect(file.lengthInBytes == Int64(try clone.bytes(file.file).count))
+        }
+    }
+
+    private func digest(_ tool: String, _ path: String) async throws -> String {
+        let result = try await run(
+            .name(tool), arguments: [path], output: .string(limit: 4096), error: .discarded)
+        return String(result.standardOutput.prefix { $0 != " " })
+    }
+
+    @Test func digestsAreLeftOutOnRequest() throws {
+        let clone = try CloneFolder([disk("sda")])
+        let receipt = try receive(clone, CloneReceiver.Options(fileDigests: .never)).receipt
+        #expect(receipt.verdict == .verified)
+        #expect(receipt.files.count == 3)
+        #expect(receipt.files.allSatisfy { $0.sha256 == nil && $0.sha512 == nil })
+        #expect(receipt.warnings == ["file digests were left out, as asked"])
+    }
+
+    @Test func aBadCloneGetsItsReceiptToo() throws {
+        let clone = try CloneFolder([disk("sda")])
+        try clone.flip("sda.raw", at: 5)
+        let receipt = try receive(clone).receipt
+        #expect(receipt.verdict == .failed)
+        #expect(receipt.problems.map(\.kind) == [.digestMismatch])
+        let written: Receipt = try JSONText.decode(clone.bytes(Receipt.fileName), file: "")
+        #expect(written == receipt)
+
+        try clone.remove(Manifest.fileName)
+        let without = try receive(clone).receipt
+        #expect(without.verdict == .failed)
+        #expect(without.cloneId == nil && without.files.isEmpty && without.manifestDigest == nil)
+    }
+
+    @Test func lossIsDegraded() throws {
+        let clone = try CloneFolder([disk("sda", lost: [0])])
+        #expect(try receive(clone).receipt.verdict == .degraded)
+    }
+
+    @Test func noReceiptIsWrittenOnRequest() throws {
+        let clone = try CloneFolder([disk("sda")])
+        let reception = try receive(clone, CloneReceiver.Options(writesReceipt: false))
+        #expect(reception.receipt.verdict == .verified)
+        #expect(!Folder.exists("\(clone.path)/\(Receipt.fileName)"))
+    }
+
+    @Test func aReceiptThatCannotBeWrittenLeavesTheVerdict() throws {
+        let clone = try CloneFolder([disk("sda")])
+        // Stands in the way of the temporary file, whoever runs the test: root may write to read-only folders.
+        try Folder.create("\(clone.path)/.\(Receipt.fileName).tmp")
+        defer { rmdir("\(clone.path)/.\(Receipt.fileName).tmp") }
+        let reception = try receive(clone)
+        #expect(reception.receipt.verdict == .verified)
+        #expect(reception.receiptError?.path.contains(Receipt.fileName) == true)
+    }
+
+    @Test func manyHolesAreNotHashed() throws {
+        let clone = try CloneFolder([CloneDisk(name: "sda", content: [])])
+        let length: Int64 = 8 << 40
+        try clone.setLength("sda.raw", to: length)
+        let header = ChunkFileHeader(
+            cloneUUID: UUIDText.bytes(clone.manifest.cloneUuid) ?? [], diskLength: length, dataChunks: 0,
+            lostChunks: 0, contentDigest: ContentDigest(diskLength: length).finish())
+        let file = header.encoded() + [UInt8](repeating: 0, count: header.mapLength)
+        try clone.replace("sda.chunks", with: file)
+        try clone.reseal {
+            $0.disks[0].lengthInBytes = length
+            $0.disks[0].contentDigest = header.contentDigest
+            $0.disks[0].image.lengthInBytes = length
+            $0.disks[0].chunks.lengthInBytes = Int64(file.count)
+            $0.disks[0].chunks.digest = Digest(of: file)
+            $0.disks[0].chunks.zero = header.chunkCount
+            $0.disks[0].bytes.read = length
+        }
+        var receipt: Receipt?
+        let duration = try ContinuousClock().measure { receipt = try receive(clone).receipt }
+        #expect(duration < .seconds(5))
+        #expect(receipt?.verdict == .verified)
+        #expect(receipt?.files.map { $0.sha512 == nil } == [true, false, false])
+        #expect(receipt?.warnings.count == 1)
+        #expect(receipt?.warnings.first?.hasPrefix("sda.raw: file digests were left out") == true)
+    }
+
+    @Test func aCancelledReceptionHasNoVerdict() throws {
+        let clone = try CloneFolder([disk("sda")])
+        let flag = CancellationFlag()
+        flag.cancel()
+        #expect(throws: ReceiverError.verification(.cancelled(folder: clone.path))) {
+            try CloneReceiver(program: program).receive(clone.path, cancellation: flag)
+        }
+        #expect(!Folder.exists("\(clone.path)/\(Receipt.fileName)"))
+    }
+
+    @Test func aFolderThatIsNotThereIsAnError() {
+        #expect(throws: ReceiverError.self) { try CloneReceiver(program: program).receive("/nonexistent") }
+    }
+}
