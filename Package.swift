@@ -78,10 +78,10 @@ let package = Package(
         tests("BlockIOTests", ["BlockIO", "CLinux"]),
         tests("CloneFormatTests", ["CloneFormat"]),
         tests("DiskImageTests", ["BlockIO", "DiskImage", system]),
-        tests("CaptureTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Verification"]),
+        tests("CaptureTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Verification", system]),
         tests("VerificationTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Verification"]),
         tests("ConsoleTests", ["Console"]),
         tests("ReceiverTests", ["BlockIO", "CloneFormat", "Receiver", "Verification", subprocess]),
-        tests("HostTests", ["CloneFormat"]),
+        tests("HostTests", []),
     ]
 )

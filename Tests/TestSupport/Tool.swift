@@ -32,8 +32,10 @@ public enum Tool {
     /// Returns the path of a program, which may be in sbin though the user's PATH leaves that out.
     static func path(of program: String) -> String? {
         if program.contains("/") { return program }
-        let folders = (getenv("PATH").map { String(cString: $0) } ?? "").split(separator: ":") + ["/usr/sbin", "/sbin"]
-        return folders.map { "\($0)/\(program)" }.first { access($0, X_OK) == 0 }
+        let search: String = getenv("PATH").map { String(cString: $0) } ?? ""
+        let folders: [Substring] = search.split(separator: ":") + ["/usr/sbin", "/sbin"]
+        let paths: [String] = folders.map { "\($0)/\(program)" }
+        return paths.first { path in access(path, X_OK) == 0 }
     }
 
     /// Runs a program to its end and returns what it left.
