@@ -13,7 +13,7 @@ fail() {
 # quietly COMMAND...: runs COMMAND; on a terminal as it is, elsewhere with no more than its last line unless it fails.
 quietly() {
     local log status=0
-    if [[ -t 1 && -t 2 ]]; then
+    if [[ -t 2 ]]; then
         "$@"
         return
     fi
@@ -56,7 +56,7 @@ build_program() {
     mkdir -p -- "$(dirname -- "$out")"
     cp -- "$built" "$out.new"
     mv -f -- "$out.new" "$out"
-    echo "$out: static, stripped, $(stat -c %s "$out") bytes"
+    echo "$(realpath --relative-to="$PWD" -- "$out"): static, stripped, $(stat -c %s "$out") bytes"
 }
 
 # check_static PROGRAM LIMIT: checks that PROGRAM runs on a machine without any library, and is at most LIMIT MiB.
