@@ -81,6 +81,11 @@ import Verification
         let without = try receive(clone).receipt
         #expect(without.verdict == .failed)
         #expect(without.cloneId == nil && without.files.isEmpty && without.manifestDigest == nil)
+        // The old receipt stands, for a folder without manifest and journal is no clone to leave anything in.
+        #expect(try JSONText.decode(clone.bytes(Receipt.fileName), file: "") == receipt)
+        try clone.replace("journal", with: [])
+        let unfinished = try receive(clone).receipt
+        #expect(try JSONText.decode(clone.bytes(Receipt.fileName), file: "") == unfinished)
     }
 
     @Test func lossIsDegraded() throws {
