@@ -77,7 +77,7 @@ let package = Package(
         tests("ArchitectureTests", []),
         tests("BlockIOTests", ["BlockIO", "CLinux"]),
         tests("CloneFormatTests", ["CloneFormat"]),
-        tests("DiskImageTests", ["BlockIO", "DiskImage"]),
+        tests("DiskImageTests", ["BlockIO", "DiskImage", system]),
         tests("CaptureTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Verification"]),
         tests("VerificationTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Verification"]),
         tests("ConsoleTests", ["Console"]),

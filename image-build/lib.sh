@@ -1,13 +1,31 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash
 #
-# What image-build/agent and image-build/receiver share. Sourced, never run.
+# What the scripts here, Tests/run and .ci/run share. Sourced, never run.
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 
 fail() {
     echo "${0##*/}: $*" >&2
     exit 1
+}
+
+# quietly COMMAND...: runs COMMAND; on a terminal as it is, elsewhere with no more than its last line unless it fails.
+quietly() {
+    local log status=0
+    if [[ -t 1 && -t 2 ]]; then
+        "$@"
+        return
+    fi
+    log=$(mktemp)
+    if "$@" >"$log" 2>&1; then
+        tail -n 1 "$log"
+    else
+        status=$?
+        cat "$log"
+    fi
+    rm -f "$log"
+    return "$status"
 }
 
 # build_program PRODUCT OUT LIMIT [LIBRARY...]: builds PRODUCT statically, checks it, and puts it at OUT.

@@ -42,7 +42,7 @@ public enum DiskImage {
     public static func open(_ file: any BlockSource, format: ImageFormat) throws(ImageError) -> any ImageReader {
         switch format {
         case .raw: return RawImageReader(file)
-        case .qcow2: throw .unsupported(path: file.name, feature: "qcow2")
+        case .qcow2: return try Qcow2Reader(file)
         }
     }
 }

@@ -35,6 +35,13 @@ struct Qcow2Layout: Sendable, Hashable {
         return Self.compressed | UInt64(extraSectors) << compressedSizeShift | UInt64(fileOffset)
     }
 
+    /// Returns where the data of a compressed cluster's `entry` is in the file: at most up to a sector's end.
+    func compressedRange(_ entry: UInt64) -> (offset: Int64, length: Int) {
+        let offset = entry & (1 << UInt64(compressedSizeShift) - 1)
+        let sectors = Int((entry & ~(Self.copied | Self.compressed)) >> UInt64(compressedSizeShift)) + 1
+        return (Int64(offset), sectors * 512 - Int(offset % 512))
+    }
+
     /// Returns the number of L1 entries for a disk of `length` bytes, at least one.
     func l1Entries(diskLength length: Int64) -> Int {
         let clusters = (length + Int64(clusterSize) - 1) / Int64(clusterSize)
