@@ -53,6 +53,9 @@ struct CaptureCommand: ParsableCommand {
     @Flag(help: "Print one JSON object with the result instead of a table.")
     var json = false
 
+    @Option(help: "How much to tell on standard error.")
+    var logLevel: LogLevel = .warning
+
     func validate() throws {
         if sources.isEmpty { throw ValidationError("name at least one SOURCE") }
         if let jobs, !(1...1024).contains(jobs) { throw ValidationError("--jobs is 1 to 1024") }
@@ -64,7 +67,8 @@ struct CaptureCommand: ParsableCommand {
     func run() throws {
         let cancellation = CancellationFlag()
         SignalWatcher.start { cancellation.cancel() }
-        let disks = try openSources()
+        let log = Log(level: logLevel)
+        let disks = try openSources(log)
         let capture = CloneCapture(
             disks: disks, target: target.folder,
             machine: MachineIdentity(name: name ?? MachineName.serial ?? "machine"), agent: Version.program,
@@ -86,7 +90,7 @@ struct CaptureCommand: ParsableCommand {
     }
 
     /// Opens every source read-only, after making sure that none is in use or holds the target.
-    private func openSources() throws -> [CaptureDisk] {
+    private func openSources(_ log: Log) throws -> [CaptureDisk] {
         let stack = try BlockStack()
         var disks: [CaptureDisk] = []
         for path in sources {
@@ -98,7 +102,9 @@ struct CaptureCommand: ParsableCommand {
             let disk = source.isBlockDevice ? try FileSource(path, protect: true) : source
             let base = String(path.split(separator: "/").last ?? "disk")
             let stem = source.isBlockDevice ? base : String(base.prefix(upTo: base.lastIndex(of: ".") ?? base.endIndex))
-            disks.append(CaptureDisk(name: uniqueName(stem, among: disks), source: disk))
+            let name = uniqueName(stem, among: disks)
+            log.write(.info, "\(path): disk \(name), \(disk.lengthInBytes) bytes, \(disk.isDirect ? "direct" : "cached") reads")
+            disks.append(CaptureDisk(name: name, source: disk))
         }
         return disks
     }

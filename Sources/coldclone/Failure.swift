@@ -6,6 +6,7 @@ internal import Capture
 internal import CloneFormat
 internal import Console
 internal import Glibc
+internal import Verification
 
 /// A result that is no error of the program but not plain success either: a degraded clone, a failed verification.
 struct Verdictless: Error {
@@ -19,6 +20,7 @@ enum Failure {
         switch error {
         case let error as Verdictless: Glibc.exit(error.code.rawValue)
         case let error as CaptureError: exit(error.description, error.hint, code(of: error))
+        case let error as VerificationError: exit(error.description, error.hint, code(of: error))
         case let error as BlockError: exit(error.description, error.hint, .failed)
         default: Coldclone.exit(withError: error)
         }
@@ -29,9 +31,14 @@ enum Failure {
         return .failed
     }
 
+    private static func code(of error: VerificationError) -> CloneFormat.ExitCode {
+        if case .cancelled = error { return .cancelled }
+        return .failed
+    }
+
     private static func exit(_ message: String, _ hint: String?, _ code: CloneFormat.ExitCode) -> Never {
-        let lines = "coldclone: \(message)\n" + (hint.map { "hint: \($0)\n" } ?? "")
-        Terminal.standardError.write(lines)
+        let lines = ["\(Version.program.name): \(message)"] + (hint.map { ["hint: \($0)"] } ?? [])
+        Terminal.standardError.write(lines.map { Terminal.visible($0) + "\n" }.joined())
         Glibc.exit(code.rawValue)
     }
 }
