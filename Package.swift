@@ -81,7 +81,7 @@ let package = Package(
         tests("CaptureTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Verification", system]),
         tests("VerificationTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Verification"]),
         tests("ConsoleTests", ["Console"]),
-        tests("ReceiverTests", ["BlockIO", "CloneFormat", "Receiver", "Verification", subprocess]),
+        tests("ReceiverTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Receiver", "Verification"]),
         tests("HostTests", []),
     ]
 )

@@ -40,7 +40,7 @@ public struct CloneReceiver: Sendable {
         self.options = options
     }
 
-    /// Verifies the clone in `folder` and writes its receipt, for a bad clone too.
+    /// Verifies the clone in `folder` and writes its receipt, for a bad or unfinished clone too.
     ///
     /// - Throws: `ReceiverError` when there is no verdict: cancelled, or the folder cannot be read.
     public func receive(
@@ -73,7 +73,10 @@ public struct CloneReceiver: Sendable {
             finishedAt: Timestamp().rfc3339, verdict: report.verdict, files: digester?.digests ?? [],
             disks: report.disks, problems: report.problems, problemCount: report.problemCount,
             warnings: report.warnings + (digester?.warnings ?? []))
-        return Reception(receipt: receipt, receiptError: options.writesReceipt ? write(receipt, to: folder) : nil)
+        // A folder that shows no trace of a clone is somebody else's: nothing is left there.
+        let isClone = report.manifestDigest != nil || Folder.exists("\(folder)/\(Journal.fileName)")
+        let writes = options.writesReceipt && isClone
+        return Reception(receipt: receipt, receiptError: writes ? write(receipt, to: folder) : nil)
     }
 
     /// Checks the images and, at the same time, computes the digests of all files.
