@@ -32,8 +32,10 @@ public enum Tool {
     /// Returns the path of a program, which may be in sbin though the user's PATH leaves that out.
     static func path(of program: String) -> String? {
         if program.contains("/") { return program }
-        let folders = (getenv("PATH").map { String(cString: $0) } ?? "").split(separator: ":") + ["/usr/sbin", "/sbin"]
-        return folders.map { "\($0)/\(program)" }.first { access($0, X_OK) == 0 }
+        // Types are spelled out: left to inference, the sum is an array of Any, and no program is ever found.
+        let variable: String = getenv("PATH").map { String(cString: $0) } ?? ""
+        let folders: [Substring] = variable.split(separator: ":") + ["/usr/sbin", "/sbin"]
+        return folders.map { folder -> String in "\(folder)/\(program)" }.first { access($0, X_OK) == 0 }
     }
 
     /// Runs a program to its end and returns what it left.
