@@ -27,18 +27,18 @@ struct QemuImgTests {
         folder = outcome.folder
     }
 
-    private func receive() throws -> Receipt {
-        try CloneReceiver(program: Program(name: "test", version: "0")).receive(folder).receipt
+    private func receive() async throws -> Receipt {
+        try await CloneReceiver(program: Program(name: "test", version: "0")).receive(folder).receipt
     }
 
-    @Test func aGoodImageIsClean() throws {
-        let receipt = try receive()
+    @Test func aGoodImageIsClean() async throws {
+        let receipt = try await receive()
         #expect(receipt.problems == [])
         #expect(receipt.verdict == .verified)
         #expect(receipt.disks.map(\.qemuImgCheck) == ["clean"])
     }
 
-    @Test func whatItFindsIsAProblemInItsWords() throws {
+    @Test func whatItFindsIsAProblemInItsWords() async throws {
         // The refcount block stands where the refcount table, named at byte 48 of the header, points to.
         let bytes = try SmallFile.read("\(folder)/sda.qcow2", limit: 1 << 30)
         let block = bytes.withUnsafeBytes { file -> Int64 in
@@ -46,7 +46,7 @@ struct QemuImgTests {
             return Int64(file.bigEndian(at: Int(table), as: UInt64.self) ?? 0)
         }
         try FileDamage.flip("\(folder)/sda.qcow2", at: block + 1, mask: 1)
-        let receipt = try receive()
+        let receipt = try await receive()
         #expect(receipt.verdict == .failed)
         #expect(receipt.disks.map(\.qemuImgCheck) == ["failed"])
         let problem = try #require(receipt.problems.last)
@@ -55,9 +55,9 @@ struct QemuImgTests {
         #expect(receipt.problems.contains { $0.kind == .structure })
     }
 
-    @Test func anImageThatOurReaderRefusesIsNotHandedOn() throws {
+    @Test func anImageThatOurReaderRefusesIsNotHandedOn() async throws {
         try FileDamage.flip("\(folder)/sda.qcow2", at: 0)
-        let receipt = try receive()
+        let receipt = try await receive()
         #expect(receipt.verdict == .failed)
         #expect(receipt.disks.map(\.qemuImgCheck) == [nil])
     }

@@ -32,10 +32,10 @@ public enum Tool {
     /// Returns the path of a program, which may be in sbin though the user's PATH leaves that out.
     static func path(of program: String) -> String? {
         if program.contains("/") { return program }
-        let search: String = getenv("PATH").map { String(cString: $0) } ?? ""
-        let folders: [Substring] = search.split(separator: ":") + ["/usr/sbin", "/sbin"]
-        let paths: [String] = folders.map { "\($0)/\(program)" }
-        return paths.first { path in access(path, X_OK) == 0 }
+        // Types are spelled out: left to inference, the sum is an array of Any, and no program is ever found.
+        let variable: String = getenv("PATH").map { String(cString: $0) } ?? ""
+        let folders: [Substring] = variable.split(separator: ":") + ["/usr/sbin", "/sbin"]
+        return folders.map { folder -> String in "\(folder)/\(program)" }.first { access($0, X_OK) == 0 }
     }
 
     /// Runs a program to its end and returns what it left.
@@ -74,14 +74,6 @@ public final class RunningTool: Sendable {
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_adddup2(&actions, output, 1)
         posix_spawn_file_actions_adddup2(&actions, errors, 2)
-        // Threads of the test runner have signals blocked, which a program would inherit.
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        var noSignals = sigset_t()
-        sigemptyset(&noSignals)
-        posix_spawnattr_setsigmask(&attributes, &noSignals)
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
         var variables: [String] = []
         var entry = environ
         while let text = entry.pointee {
@@ -92,7 +84,7 @@ public final class RunningTool: Sendable {
         var pid: pid_t = 0
         let status = Self.withCStrings([program] + arguments) { argv in
             Self.withCStrings(variables + environment) { envp in
-                posix_spawn(&pid, path, &actions, &attributes, argv, envp)
+                posix_spawn(&pid, path, &actions, nil, argv, envp)
             }
         }
         guard status == 0 else { throw ToolError("cannot start \(program): errno \(status)") }

@@ -110,8 +110,8 @@ import Verification
     }
 
     @Test func everyFlipInASmallImageIsFound() throws {
-        // Header, tables, refcounts and content: each byte of the file means something.
-        let clone = try capture(SampleContent.bytes(.random, length: 40_000), .none, clusterSize: 512)
+        // Header, tables, refcounts and content. The disk ends with a cluster: what is behind its end means nothing.
+        let clone = try capture(SampleContent.bytes(.random, length: 79 * 512), .none, clusterSize: 512)
         for offset in stride(from: 0, to: clone.disk.image.lengthInBytes, by: 41) {
             let mask = UInt8(1) << UInt8(offset % 8)
             try FileDamage.flip(clone.image, at: offset, mask: mask)
