@@ -40,9 +40,10 @@ final class LoopDevice: Sendable {
     let path: String
 
     init(_ file: String, sectorSize: Int = 512) throws {
-        path = try Tool.output(
-            "losetup", ["--find", "--show", "--sector-size", "\(sectorSize)", file]
-        ).split(separator: "\n").map(String.init).first ?? ""
+        path =
+            try Tool.output(
+                "losetup", ["--find", "--show", "--sector-size", "\(sectorSize)", file]
+            ).split(separator: "\n").map(String.init).first ?? ""
         // The read-only flag stays with the device when it is detached: an earlier test may have left it.
         try Tool.output("blockdev", ["--setrw", path])
     }
