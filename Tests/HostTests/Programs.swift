@@ -48,7 +48,11 @@ final class LoopDevice: Sendable {
         try Tool.output("blockdev", ["--setrw", path])
     }
 
-    deinit { _ = try? Tool.run("losetup", ["-d", path]) }
+    deinit {
+        // Others on this machine get the device next.
+        _ = try? Tool.run("blockdev", ["--setrw", path])
+        _ = try? Tool.run("losetup", ["-d", path])
+    }
 }
 
 /// A mounted file system, unmounted with the last reference.
