@@ -80,7 +80,7 @@ let package = Package(
         tests("CloneFormatTests", ["CloneFormat"]),
         tests("DiskImageTests", ["BlockIO", "DiskImage", system]),
         tests("CaptureTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Verification", system]),
-        tests("VerificationTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Verification"]),
+        tests("VerificationTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Verification", system]),
         tests("ConsoleTests", ["Console"]),
         tests("ReceiverTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Receiver", "Verification"]),
         tests("HostTests", []),

@@ -106,7 +106,7 @@ import Verification
         #expect(reception.receiptError?.path.contains(Receipt.fileName) == true)
     }
 
-    @Test func manyHolesAreNotHashed() async throws {
+    @Test(.timeLimit(.minutes(5))) func manyHolesAreNotHashed() async throws {
         let clone = try CloneFolder([CloneDisk(name: "sda", content: [])])
         let length: Int64 = 8 << 40
         try clone.setLength("sda.raw", to: length)
@@ -124,13 +124,11 @@ import Verification
             $0.disks[0].chunks.zero = header.chunkCount
             $0.disks[0].bytes.read = length
         }
-        var receipt: Receipt?
-        let duration = try await ContinuousClock().measure { receipt = try await receive(clone).receipt }
-        #expect(duration < .seconds(5))
-        #expect(receipt?.verdict == .verified)
-        #expect(receipt?.files.map { $0.sha512 == nil } == [true, false, false])
-        #expect(receipt?.warnings.count == 1)
-        #expect(receipt?.warnings.first?.hasPrefix("sda.raw: file digests were left out") == true)
+        let receipt = try await receive(clone).receipt
+        #expect(receipt.verdict == .verified)
+        #expect(receipt.files.map { $0.sha512 == nil } == [true, false, false])
+        #expect(receipt.warnings.count == 1)
+        #expect(receipt.warnings.first?.hasPrefix("sda.raw: file digests were left out") == true)
     }
 
     @Test func aCancelledReceptionHasNoVerdict() async throws {

@@ -155,7 +155,7 @@ import Verification
         #expect(report.problemCount == count)
     }
 
-    @Test func anEmptyDiskOfEightTebibytesTakesNoTime() throws {
+    @Test(.timeLimit(.minutes(5))) func anEmptyDiskOfEightTebibytesIsNotRead() throws {
         let length: Int64 = 8 << 40
         let clone = try CloneFolder([CloneDisk(name: "sda", content: [])])
         try clone.setLength("sda.raw", to: length)
@@ -173,12 +173,14 @@ import Verification
             $0.disks[0].chunks.zero = header.chunkCount
             $0.disks[0].bytes.read = length
         }
-        var report: CloneReport?
-        let duration = try ContinuousClock().measure { report = try verify(clone) }
-        #expect(report?.problems == [])
-        #expect(report?.verdict == .verified)
-        #expect(report?.disks.first?.zeroChunks == 8 << 20)
-        #expect(duration < .seconds(5))
+        let progress = VerificationProgress()
+        let report = try CloneVerification(folder: clone.path).run(progress: progress)
+        #expect(report.problems == [])
+        #expect(report.verdict == .verified)
+        #expect(report.disks.first?.zeroChunks == 8 << 20)
+        // Work, not time, is what a busy machine does not change.
+        #expect(progress.bytesRead == 0)
+        #expect(progress.bytesDone == length)
         // One byte in all that emptiness.
         try clone.setLength("sda.raw", to: 3 << 40)
         try clone.setLength("sda.raw", to: length)
