@@ -72,7 +72,8 @@ let package = Package(
 
         // Tests, one target a room.
         .target(
-            name: "TestSupport", dependencies: ["BlockIO", "CloneFormat", subprocess, system], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["BlockIO", "CloneFormat", subprocess, system],
+            path: "Tests/TestSupport",
             swiftSettings: strict),
         tests("ArchitectureTests", []),
         tests("BlockIOTests", ["BlockIO", "CLinux"]),
@@ -81,7 +82,7 @@ let package = Package(
         tests("CaptureTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Verification", system]),
         tests("VerificationTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Verification"]),
         tests("ConsoleTests", ["Console"]),
-        tests("ReceiverTests", ["BlockIO", "CloneFormat", "Receiver", "Verification", subprocess]),
+        tests("ReceiverTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Receiver", "Verification"]),
         tests("HostTests", []),
     ]
 )

@@ -58,6 +58,7 @@ final class DiskCapture: Sendable {
             throw .io(error)
         }
         if let error = failure.withLock({ $0 }) { throw error }
+        if cancellation.isCancelled { throw .cancelled(folder: folder) }
         let summary: ImageSummary
         do throws(ImageError) { summary = try writer.finish() } catch { throw .image(error) }
         let header = try chunks.withLock { chunks in

@@ -19,6 +19,8 @@ public final class ProgressReporter: Sendable {
         thread = BackgroundThread {
             var line = ProgressLine()
             let interval = isRewriting ? Self.secondsBetweenRewrites : Self.secondsBetweenLines
+            // The rate needs a beginning.
+            if let sample = sample() { line.update(sample, at: Clock.seconds) }
             while !finished.wait(seconds: interval) {
                 guard let sample = sample() else { continue }
                 line.update(sample, at: Clock.seconds)

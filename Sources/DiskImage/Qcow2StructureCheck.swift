@@ -29,7 +29,8 @@ struct Qcow2StructureCheck {
     /// Reports every contradiction until `report` returns false.
     mutating func run(_ report: (StructureProblem) -> Bool) throws(BlockError) {
         guard hostClusters <= Self.maximumClusters else {
-            _ = report(StructureProblem(fileOffset: 0, reason: "a file of \(reader.file.lengthInBytes) bytes is implausible"))
+            _ = report(
+                StructureProblem(fileOffset: 0, reason: "a file of \(reader.file.lengthInBytes) bytes is implausible"))
             return
         }
         try checkL1Padding(report)
@@ -65,7 +66,8 @@ struct Qcow2StructureCheck {
             if isFirst, entry & ~(Qcow2Layout.offsetMask | Qcow2Layout.copied) != 0 {
                 tell(report, place, "L1 entry \(index) has reserved bits set")
             }
-            guard offset % clusterSize == 0, offset >= clusterSize, offset + clusterSize <= reader.file.lengthInBytes else {
+            guard offset % clusterSize == 0, offset >= clusterSize, offset + clusterSize <= reader.file.lengthInBytes
+            else {
                 if isFirst, offset != 0 || entry & Qcow2Layout.copied != 0 {
                     tell(report, place, "L1 entry \(index) points to \(offset), where no L2 table can be")
                 }

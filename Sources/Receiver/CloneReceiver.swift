@@ -40,15 +40,18 @@ public struct CloneReceiver: Sendable {
         self.options = options
     }
 
-    /// Verifies the clone in `folder` and writes its receipt, for a bad clone too.
+    /// Verifies the clone in `folder` and writes its receipt, for a bad or unfinished clone too.
     ///
+    /// Blocks no thread of the caller's.
     /// - Throws: `ReceiverError` when there is no verdict: cancelled, or the folder cannot be read.
     public func receive(
         _ folder: String, progress: ReceiverProgress = ReceiverProgress(),
         cancellation: CancellationFlag = CancellationFlag()
-    ) throws(ReceiverError) -> Reception {
+    ) async throws(ReceiverError) -> Reception {
         let startedAt = Timestamp().rfc3339
-        var (report, digester) = try check(folder, progress, cancellation)
+        var (report, digester) = try await OwnThread.run { () throws(ReceiverError) in
+            try check(folder, progress, cancellation)
+        }
         var problems: [Problem] = []
         for (index, disk) in (report.manifest?.disks ?? []).enumerated() where disk.image.format == "qcow2" {
             // An image that our own reader refuses may name other files: nobody else is to open those for it.
@@ -56,7 +59,7 @@ public struct CloneReceiver: Sendable {
                 $0.disk == disk.name && ($0.kind == .image || $0.kind == .missingFile)
             }
             guard !isRefused, report.problemCount <= Receipt.maximumProblems else { continue }
-            let opinion = QemuImg.check("\(folder)/\(disk.image.file)", cancellation: cancellation)
+            let opinion = await QemuImg.check("\(folder)/\(disk.image.file)", cancellation: cancellation)
             report.disks[index].qemuImgCheck = opinion.word
             if case .failed(let words) = opinion {
                 problems.append(
@@ -73,7 +76,10 @@ public struct CloneReceiver: Sendable {
             finishedAt: Timestamp().rfc3339, verdict: report.verdict, files: digester?.digests ?? [],
             disks: report.disks, problems: report.problems, problemCount: report.problemCount,
             warnings: report.warnings + (digester?.warnings ?? []))
-        return Reception(receipt: receipt, receiptError: options.writesReceipt ? write(receipt, to: folder) : nil)
+        // A folder that shows no trace of a clone is somebody else's: nothing is left there.
+        let isClone = report.manifestDigest != nil || Folder.exists("\(folder)/\(Journal.fileName)")
+        let writes = options.writesReceipt && isClone
+        return Reception(receipt: receipt, receiptError: writes ? write(receipt, to: folder) : nil)
     }
 
     /// Checks the images and, at the same time, computes the digests of all files.

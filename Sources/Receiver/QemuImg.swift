@@ -2,7 +2,6 @@
 
 internal import BlockIO
 internal import CloneFormat
-internal import Dispatch
 internal import Subprocess
 
 /// A second opinion on qcow2 images, of the program that will run them: qemu-img(1), `check`.
@@ -42,19 +41,19 @@ enum QemuImg {
         var checkErrors: Int?
     }
 
-    /// Returns its opinion of the qcow2 image at `path`, and waits for it on the calling thread.
-    static func check(_ path: String, cancellation: CancellationFlag) -> Opinion {
-        let box = Box<Opinion>()
-        let done = DispatchSemaphore(value: 0)
-        let task = Task.detached {
-            let opinion = await ask(path)
-            box.set(opinion)
-            done.signal()
+    /// Returns its opinion of the qcow2 image at `path`.
+    static func check(_ path: String, cancellation: CancellationFlag) async -> Opinion {
+        await withTaskGroup(of: Opinion.self) { group in
+            group.addTask { await ask(path) }
+            group.addTask {
+                // A flag that a signal sets is no event of a task: it must be looked at.
+                while !cancellation.isCancelled, !Task.isCancelled { try? await Task.sleep(for: .milliseconds(100)) }
+                return .cancelled
+            }
+            let first = await group.next()
+            group.cancelAll()
+            return first ?? .cancelled
         }
-        while done.wait(timeout: .now() + .milliseconds(200)) == .timedOut {
-            if cancellation.isCancelled { task.cancel() }
-        }
-        return cancellation.isCancelled ? .cancelled : box.value ?? .cancelled
     }
 
     private static func ask(_ path: String) async -> Opinion {

@@ -3,7 +3,7 @@
 internal import ArgumentParser
 
 /// The receiver's command line.
-struct ColdcloneReceiver: ParsableCommand {
+struct ColdcloneReceiver: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "coldclone-receiver",
         abstract: "Verifies clones of servers where they lie, and says in a receipt what they are worth.",
@@ -22,10 +22,14 @@ struct ColdcloneReceiver: ParsableCommand {
 @main
 enum Main {
     /// Runs the command line and maps what comes of it to an exit code: nobody else does.
-    static func main() {
+    static func main() async {
         do {
             var command = try ColdcloneReceiver.parseAsRoot()
-            try command.run()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
         } catch {
             Failure.exit(error)
         }

@@ -7,7 +7,7 @@ internal import Console
 internal import Receiver
 
 /// `coldclone-receiver verify`.
-struct VerifyCommand: ParsableCommand {
+struct VerifyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify",
         abstract: "Re-read clones and hold every byte against their manifests.",
@@ -47,13 +47,13 @@ struct VerifyCommand: ParsableCommand {
         if let jobs, !(1...1024).contains(jobs) { throw ValidationError("--jobs is 1 to 1024") }
     }
 
-    func run() throws {
+    func run() async throws {
         let cancellation = CancellationFlag()
         SignalWatcher.start { cancellation.cancel() }
         let log = Log(level: logLevel)
         var worst = CloneFormat.ExitCode.done
         for clone in clones {
-            let code = verify(clone, cancellation, log)
+            let code = await verify(clone, cancellation, log)
             if Self.severity(code) > Self.severity(worst) { worst = code }
             if cancellation.isCancelled { break }
         }
@@ -61,7 +61,7 @@ struct VerifyCommand: ParsableCommand {
     }
 
     /// Verifies one clone, prints the verdict, and returns its exit code: one bad clone does not hide the next.
-    private func verify(_ clone: String, _ cancellation: CancellationFlag, _ log: Log) -> CloneFormat.ExitCode {
+    private func verify(_ clone: String, _ cancellation: CancellationFlag, _ log: Log) async -> CloneFormat.ExitCode {
         log.write(.info, "verifying \(clone)")
         let receiver = CloneReceiver(
             program: Version.program,
@@ -71,7 +71,7 @@ struct VerifyCommand: ParsableCommand {
         let reporter = isShown ? ProgressReporter { progress.sample } : nil
         let reception: CloneReceiver.Reception
         do throws(ReceiverError) {
-            reception = try receiver.receive(clone, progress: progress, cancellation: cancellation)
+            reception = try await receiver.receive(clone, progress: progress, cancellation: cancellation)
             reporter?.finish()
         } catch {
             reporter?.finish()

@@ -2,7 +2,6 @@
 
 internal import BlockIO
 public import CloneFormat
-internal import Glibc
 
 /// A disk of a clone made for a test, stored as a raw image.
 public struct CloneDisk: Sendable {
@@ -22,56 +21,28 @@ public struct CloneDisk: Sendable {
         self.writtenZeros = writtenZeros
         self.lost = lost
     }
-
-    /// Returns `count` bytes that look like content and are the same in every run.
-    public static func noise(_ count: Int, seed: UInt64) -> [UInt8] {
-        var state = seed &* 0x9E37_79B9_7F4A_7C15 | 1
-        var bytes = [UInt8](repeating: 0, count: count)
-        bytes.withUnsafeMutableBytes { buffer in
-            // A word at a time: tests are built without optimisation.
-            for offset in stride(from: 0, to: count, by: 8) {
-                state ^= state << 13
-                state ^= state >> 7
-                state ^= state << 17
-                withUnsafeBytes(of: state) { word in
-                    buffer[offset..<min(offset + 8, count)].copyBytes(from: word.prefix(count - offset))
-                }
-            }
-        }
-        return bytes
-    }
 }
 
 /// A clone in a folder of its own, written byte by byte from the format's description, removed with the last reference.
 public final class CloneFolder: Sendable {
+    private let scratch: TemporaryFolder
     /// The clone's folder.
-    public let path: String
+    public var path: String { scratch.path }
     /// The manifest as it was first written.
     public let manifest: Manifest
 
     /// Writes a clone of `disks`.
     public init(_ disks: [CloneDisk], uuid: String = "3f6c1c1e-8a5e-4c59-9d5a-0f2b7c6d8e90") throws {
-        path = try Self.scratch()
+        scratch = try TemporaryFolder()
         var records: [DiskRecord] = []
         for (order, disk) in disks.enumerated() {
-            records.append(try Self.write(disk, order: order, uuid: uuid, to: path))
+            records.append(try Self.write(disk, order: order, uuid: uuid, to: scratch.path))
         }
         manifest = Manifest(
             cloneId: "test-20261122T103000Z", cloneUuid: uuid, machine: MachineIdentity(name: "test"),
             agent: Program(name: "test", version: "0"), startedAt: "2026-11-22T10:30:00Z",
             finishedAt: "2026-11-22T10:31:00Z", disks: records)
-        try Folder.writeDurably(manifest.sealed(), to: Manifest.fileName, in: path)
-    }
-
-    deinit {
-        for name in (try? Folder.names(in: path)) ?? [] { unlink("\(path)/\(name)") }
-        rmdir(path)
-    }
-
-    private static func scratch() throws -> String {
-        var template = Array("/tmp/coldclone-test-XXXXXX\0".utf8CString)
-        guard mkdtemp(&template) != nil else { throw BlockError(.create, "/tmp", .invalid("no scratch folder")) }
-        return String(decoding: template.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        try Folder.writeDurably(manifest.sealed(), to: Manifest.fileName, in: scratch.path)
     }
 
     private static func write(_ disk: CloneDisk, order: Int, uuid: String, to path: String) throws -> DiskRecord {
@@ -126,23 +97,12 @@ extension CloneFolder {
 
     /// Inverts the bits of `mask` in byte `offset` of `file`, in place.
     public func flip(_ file: String, at offset: Int64, mask: UInt8 = 1) throws {
-        let descriptor = open("\(path)/\(file)", O_RDWR | O_CLOEXEC)
-        defer { close(descriptor) }
-        var byte: UInt8 = 0
-        guard pread(descriptor, &byte, 1, off_t(offset)) == 1 else {
-            throw BlockError(.read, file, offset: offset, .unexpectedEnd)
-        }
-        byte ^= mask
-        guard pwrite(descriptor, &byte, 1, off_t(offset)) == 1 else {
-            throw BlockError(.write, file, offset: offset, .unexpectedEnd)
-        }
+        try FileDamage.flip("\(path)/\(file)", at: offset, mask: mask)
     }
 
     /// Sets the length of `file`.
     public func setLength(_ file: String, to length: Int64) throws {
-        guard truncate("\(path)/\(file)", off_t(length)) == 0 else {
-            throw BlockError(.resize, file, offset: length, .invalid("truncate(2) failed"))
-        }
+        try FileDamage.truncate("\(path)/\(file)", to: length)
     }
 
     /// Removes `file`.

@@ -12,15 +12,17 @@ func mixedDisk(_ name: String, seed: UInt64 = 1, lost: Set<Int> = []) -> CloneDi
     let zeros = [UInt8](repeating: 0, count: Chunk.size)
     var content: [UInt8] = []
     for chunk in 0..<6 {
-        content += [1, 3, 5].contains(chunk) ? zeros : CloneDisk.noise(Chunk.size, seed: seed &* 100 &+ UInt64(chunk))
+        content +=
+            [1, 3, 5].contains(chunk)
+            ? zeros : SampleContent.bytes(.random, length: Chunk.size, seed: seed &* 100 &+ UInt64(chunk))
     }
-    content += CloneDisk.noise(1536, seed: seed)
+    content += SampleContent.bytes(.random, length: 1536, seed: seed)
     return CloneDisk(name: name, content: content, writtenZeros: [3], lost: lost)
 }
 
 /// A disk of which little must be read: for tests that verify very often.
 func smallDisk(_ name: String, seed: UInt64 = 1) -> CloneDisk {
-    CloneDisk(name: name, content: CloneDisk.noise(2048, seed: seed))
+    CloneDisk(name: name, content: SampleContent.bytes(.random, length: 2048, seed: seed))
 }
 
 /// Verifies `clone`.

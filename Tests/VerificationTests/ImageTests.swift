@@ -31,7 +31,7 @@ import Verification
 
     @Test(arguments: [0, 1, 511, 512, 1 << 20, (1 << 20) + 1, (4 << 20) - 512, 9 << 20])
     func everyLengthVerifies(length: Int) throws {
-        for content in [CloneDisk.noise(length, seed: 7), [UInt8](repeating: 0, count: length)] {
+        for content in [SampleContent.bytes(.random, length: length, seed: 7), [UInt8](repeating: 0, count: length)] {
             let clone = try CloneFolder([CloneDisk(name: "sda", content: content)])
             let report = try verify(clone)
             #expect(report.problems == [])
