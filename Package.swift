@@ -72,7 +72,8 @@ let package = Package(
 
         // Tests, one target a room.
         .target(
-            name: "TestSupport", dependencies: ["BlockIO", "CloneFormat", subprocess, system], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["BlockIO", "CloneFormat", subprocess, system],
+            path: "Tests/TestSupport",
             swiftSettings: strict),
         tests("ArchitectureTests", []),
         tests("BlockIOTests", ["BlockIO", "CLinux"]),

@@ -6,7 +6,9 @@ internal import Glibc
 ///
 /// One thread at a time may touch the bytes: whoever holds the buffer keeps to that.
 public final class AlignedBuffer: @unchecked Sendable {
-    /// Alignment of the first byte, which satisfies every sector size in use. open(2), O_DIRECT.
+    /// Alignment of the first byte, which satisfies every sector size in use.
+    ///
+    /// open(2), O_DIRECT.
     public static let alignment = 4096
 
     /// The bytes.

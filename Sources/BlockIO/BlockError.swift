@@ -78,13 +78,16 @@ public struct BlockError: Error, Sendable, Hashable, CustomStringConvertible {
             return "a bad sector or a failing disk: check cables and SMART health"
         case .ioError: return "the target failed: check its cable, network and free space"
         case .staleNFSFileHandle: return "the NFS export went away: mount it again"
-        case .noSuchAddressOrDevice, .operationNotSupportedByDevice: return "the device disappeared: check cable and power"
+        case .noSuchAddressOrDevice, .operationNotSupportedByDevice:
+            return "the device disappeared: check cable and power"
         default: return nil
         }
     }
 }
 
-/// Calls `body` until it is not interrupted by a signal, and turns a -1 into the `Errno` left behind. errno(3).
+/// Calls `body` until it is not interrupted by a signal, and turns a -1 into the `Errno` left behind.
+///
+/// errno(3).
 @inline(__always)
 func retryingOnInterrupt<Result: FixedWidthInteger & SignedInteger>(
     _ body: () -> Result

@@ -4,12 +4,17 @@ internal import CLinux
 internal import Glibc
 internal import SystemPackage
 
-/// A new file on the target. It is created, never opened over an existing one.
+/// A new file on the target.
+///
+/// It is created, never opened over an existing one.
 public final class FileSink: BlockSink {
+    /// What messages call it: the path.
     public let name: String
     private let descriptor: FileDescriptor
 
-    /// Creates `path` for this user alone; a file that exists is refused. open(2), `O_EXCL`.
+    /// Creates `path` for this user alone; a file that exists is refused.
+    ///
+    /// open(2), `O_EXCL`.
     ///
     /// - Throws: `BlockError` with the kernel's answer.
     public init(creating path: String) throws(BlockError) {
@@ -23,6 +28,7 @@ public final class FileSink: BlockSink {
 
     deinit { try? descriptor.close() }
 
+    /// Writes all of `buffer` at `offset`.
     public func write(_ buffer: UnsafeRawBufferPointer, at offset: Int64) throws(BlockError) {
         var done = 0
         while done < buffer.count {
@@ -42,18 +48,21 @@ public final class FileSink: BlockSink {
         _ = cl_start_writeback(descriptor.rawValue, offset, Int64(buffer.count))
     }
 
+    /// Sets the file's length in bytes.
     public func setLength(_ lengthInBytes: Int64) throws(BlockError) {
         if case .failure(let errno) = retryingOnInterrupt({ ftruncate(descriptor.rawValue, off_t(lengthInBytes)) }) {
             throw BlockError(.resize, name, offset: lengthInBytes, .system(errno))
         }
     }
 
+    /// Returns when everything written is on stable storage.
     public func synchronize() throws(BlockError) {
         if case .failure(let errno) = retryingOnInterrupt({ fsync(descriptor.rawValue) }) {
             throw BlockError(.synchronize, name, .system(errno))
         }
     }
 
+    /// Closes the file and reports what the close found out.
     public func close() throws(BlockError) {
         // On Linux the descriptor is gone even when close fails, so deinit must not close it again: dup it away.
         let copy = dup(descriptor.rawValue)

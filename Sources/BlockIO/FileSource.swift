@@ -9,15 +9,23 @@ internal import SystemPackage
 /// Reads that are aligned to the sector size go past the page cache where `direct` asks for it and the file system
 /// grants it; all others, and all reads elsewhere, go through it.
 public final class FileSource: BlockSource {
+    /// What messages call it: the path.
     public let name: String
+    /// Length in bytes.
     public let lengthInBytes: Int64
+    /// Smallest addressable unit in bytes.
     public let logicalSectorSize: Int
+    /// Sector size of the medium in bytes.
     public let physicalSectorSize: Int
     /// Whether the path is a block device.
     public let isBlockDevice: Bool
-    /// The device's number for a block device, else that of the device its file system is on. stat(2).
+    /// The device's number for a block device, else that of the device its file system is on.
+    ///
+    /// stat(2).
     public let deviceNumber: UInt64
-    /// Inode number of the file or device node. stat(2).
+    /// Inode number of the file or device node.
+    ///
+    /// stat(2).
     public let inodeNumber: UInt64
 
     private let buffered: FileDescriptor
@@ -75,6 +83,7 @@ public final class FileSource: BlockSource {
         try? buffered.close()
     }
 
+    /// Fills `buffer` from `offset`; see `BlockSource`.
     public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
         try checkRange(offset, buffer.count)
         var done = 0
@@ -89,6 +98,7 @@ public final class FileSource: BlockSource {
         }
     }
 
+    /// Returns the extent that begins at `offset`; see `BlockSource`.
     public func extent(at offset: Int64) throws(BlockError) -> Extent {
         guard !isBlockDevice else { return Extent(offset: offset, length: lengthInBytes - offset, kind: .data) }
         guard let data = try seek(offset, cl_seek_data()) else {
@@ -112,7 +122,9 @@ public final class FileSource: BlockSource {
         _ = posix_fadvise(buffered.rawValue, 0, 0, POSIX_FADV_DONTNEED)
     }
 
-    /// Tells the kernel to read ahead generously. posix_fadvise(2).
+    /// Tells the kernel to read ahead generously.
+    ///
+    /// posix_fadvise(2).
     public func expectSequentialReads() {
         _ = posix_fadvise(buffered.rawValue, 0, 0, POSIX_FADV_SEQUENTIAL)
     }
@@ -145,7 +157,9 @@ public final class FileSource: BlockSource {
         return done
     }
 
-    /// Returns where `whence` leads from `offset`, or nil when there is no data behind it. lseek(2).
+    /// Returns where `whence` leads from `offset`, or nil when there is no data behind it.
+    ///
+    /// lseek(2).
     private func seek(_ offset: Int64, _ whence: Int32) throws(BlockError) -> Int64? {
         switch retryingOnInterrupt({ lseek(buffered.rawValue, off_t(offset), whence) }) {
         case .success(let position): return Int64(position)

@@ -6,12 +6,16 @@ internal import SystemPackage
 
 /// Operations on directories and small files of the target, each with its error.
 public enum Folder {
-    /// Creates the directory `path`; one that exists is refused. mkdir(2).
+    /// Creates the directory `path`; one that exists is refused.
+    ///
+    /// mkdir(2).
     public static func create(_ path: String) throws(BlockError) {
         if mkdir(path, 0o755) != 0 { throw BlockError(.create, path, .system(.current)) }
     }
 
-    /// Returns the names in `path`, sorted, without `.` and `..`. readdir(3).
+    /// Returns the names in `path`, sorted, without `.` and `..`.
+    ///
+    /// readdir(3).
     public static func names(in path: String) throws(BlockError) -> [String] {
         guard let stream = opendir(path) else { throw BlockError(.open, path, .system(.current)) }
         defer { closedir(stream) }
@@ -23,13 +27,17 @@ public enum Folder {
                 if error.rawValue != 0 { throw BlockError(.read, path, .system(error)) }
                 break
             }
-            let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            let name = withUnsafeBytes(of: entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
             if name != "." && name != ".." { names.append(name) }
         }
         return names.sorted()
     }
 
-    /// Returns when the directory's entries are on stable storage. fsync(2).
+    /// Returns when the directory's entries are on stable storage.
+    ///
+    /// fsync(2).
     public static func synchronize(_ path: String) throws(BlockError) {
         let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { throw BlockError(.open, path, .system(.current)) }
@@ -65,27 +73,35 @@ public enum Folder {
         try synchronize(folder)
     }
 
-    /// Removes the file `path`; one that is gone already is fine. unlink(2).
+    /// Removes the file `path`; one that is gone already is fine.
+    ///
+    /// unlink(2).
     public static func remove(_ path: String) throws(BlockError) {
         if unlink(path) != 0, Errno.current != .noSuchFileOrDirectory {
             throw BlockError(.remove, path, .system(.current))
         }
     }
 
-    /// Tells whether anything stands at `path`, without following a symbolic link. lstat(2).
+    /// Tells whether anything stands at `path`, without following a symbolic link.
+    ///
+    /// lstat(2).
     public static func exists(_ path: String) -> Bool {
         var status = stat()
         return lstat(path, &status) == 0
     }
 
-    /// Returns the number of the device that the file system of `path` is on. stat(2).
+    /// Returns the number of the device that the file system of `path` is on.
+    ///
+    /// stat(2).
     public static func deviceNumber(of path: String) throws(BlockError) -> UInt64 {
         var status = stat()
         if stat(path, &status) != 0 { throw BlockError(.query, path, .system(.current)) }
         return UInt64(status.st_dev)
     }
 
-    /// Returns the bytes that an unprivileged writer can still store in `path`. statvfs(3).
+    /// Returns the bytes that an unprivileged writer can still store in `path`.
+    ///
+    /// statvfs(3).
     public static func freeSpace(in path: String) throws(BlockError) -> Int64 {
         var status = statvfs()
         if statvfs(path, &status) != 0 { throw BlockError(.query, path, .system(.current)) }

@@ -2,8 +2,8 @@
 
 internal import CLinux
 internal import Glibc
-internal import SystemPackage
 internal import Synchronization
+internal import SystemPackage
 
 /// Asks work on other threads to stop; set once, read by all.
 public final class CancellationFlag: Sendable {
@@ -21,7 +21,9 @@ public final class CancellationFlag: Sendable {
 
 /// Runs blocking work on threads of its own: the cooperative pool of Swift's tasks must never wait for a disk.
 public enum ParallelWork {
-    /// Number of processors this process may run on. sched_getaffinity(2).
+    /// Number of processors this process may run on.
+    ///
+    /// sched_getaffinity(2).
     public static var processorCount: Int {
         max(Int(cl_processor_count()), 1)
     }

@@ -13,7 +13,9 @@ final class EventLog: Sendable {
         sink = try FileSink(creating: "\(folder)/\(CloneEvent.fileName)")
     }
 
-    /// Appends one event. The log must not be what makes a capture fail: errors are left to the files that matter.
+    /// Appends one event.
+    ///
+    /// The log must not be what makes a capture fail: errors are left to the files that matter.
     func append(_ event: CloneEvent) {
         guard let line = try? JSONText.encode(event, compact: true) else { return }
         offset.withLock { offset in

@@ -2,7 +2,9 @@
 
 internal import CZlib
 
-/// Header of a chunk file, which holds the digests of one disk's chunks. All integers are little-endian.
+/// Header of a chunk file, which holds the digests of one disk's chunks.
+///
+/// All integers are little-endian.
 ///
 ///     offset size  field
 ///          0    8  magic, the bytes "CCCHUNKS"

@@ -2,7 +2,9 @@
 
 public import Crypto
 
-/// A SHA-256 digest, written `sha256:<64 hexadecimal digits>`. FIPS 180-4.
+/// A SHA-256 digest, written `sha256:<64 hexadecimal digits>`.
+///
+/// FIPS 180-4.
 public struct Digest: Sendable, Hashable, CustomStringConvertible {
     /// Length of a digest in bytes.
     public static let byteCount = 32

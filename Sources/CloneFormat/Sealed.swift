@@ -77,7 +77,9 @@ extension Manifest {
         while let next = bytes[index...].firstIndex(of: key[0]) {
             if bytes[next...].starts(with: key) {
                 let start = next + key.count
-                guard found == nil, start + 64 < bytes.count, bytes[start + 64] == UInt8(ascii: "\"") else { return nil }
+                guard found == nil, start + 64 < bytes.count, bytes[start + 64] == UInt8(ascii: "\"") else {
+                    return nil
+                }
                 found = start..<start + 64
             }
             index = next + 1

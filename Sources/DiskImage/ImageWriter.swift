@@ -99,7 +99,8 @@ public final class ImageUnit: @unchecked Sendable {
         for write in writes {
             let buffer = write.isPacked ? packed ?? content : content
             do throws(BlockError) {
-                try sink.write(UnsafeRawBufferPointer(buffer.bytes.part(write.offset, write.count)), at: write.fileOffset)
+                try sink.write(
+                    UnsafeRawBufferPointer(buffer.bytes.part(write.offset, write.count)), at: write.fileOffset)
             } catch {
                 throw .io(error)
             }

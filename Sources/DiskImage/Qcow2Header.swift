@@ -2,7 +2,9 @@
 
 internal import BlockIO
 
-/// What the header of an image to be read says, checked. qemu docs/interop/qcow2.
+/// What the header of an image to be read says, checked.
+///
+/// qemu docs/interop/qcow2.
 struct Qcow2Header: Sendable {
     /// Longest disk that is read, in bytes: 2^53, far beyond anything QEMU makes.
     static let maximumDiskLength: UInt64 = 1 << 53
@@ -108,7 +110,8 @@ struct Qcow2Header: Sendable {
         let refcountOrder = version == 2 ? 4 : try word(96)
         let headerLength = version == 2 ? 72 : Int(try word(100))
         guard refcountOrder <= 6 else { throw damaged(96, "refcounts of 2^\(refcountOrder) bits are not possible") }
-        guard version == 2 || (headerLength >= 104 && headerLength % 8 == 0 && headerLength <= layout.clusterSize) else {
+        guard version == 2 || (headerLength >= 104 && headerLength % 8 == 0 && headerLength <= layout.clusterSize)
+        else {
             throw damaged(100, "a header of \(headerLength) bytes is not possible")
         }
         guard
@@ -120,7 +123,9 @@ struct Qcow2Header: Sendable {
             throw .unsupported(path: path, feature: extensions.name(ofIncompatibleFeature: bit))
         }
         guard features & Features.corrupt == 0 else { throw damaged(72, "it is marked as corrupt") }
-        guard features & Features.externalData == 0 else { throw .unsupported(path: path, feature: "an external data file") }
+        guard features & Features.externalData == 0 else {
+            throw .unsupported(path: path, feature: "an external data file")
+        }
         guard features & Features.extendedL2 == 0 || clusterBits >= 14 else {
             throw damaged(20, "clusters of \(layout.clusterSize) bytes cannot have extended L2 entries")
         }

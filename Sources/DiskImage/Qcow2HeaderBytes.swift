@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-/// The first cluster of an image we write: version 3, 16-bit refcounts, no extensions but the end mark. Big-endian.
+/// The first cluster of an image we write: version 3, 16-bit refcounts, no extensions but the end mark.
+///
+/// Big-endian.
 ///
 ///     offset size  field
 ///          0    4  magic, "QFI" and 0xfb

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-/// Figures that follow from a qcow2 image's cluster size, and the bits of its table entries. qemu docs/interop/qcow2.
+/// Figures that follow from a qcow2 image's cluster size, and the bits of its table entries.
+///
+/// qemu docs/interop/qcow2.
 struct Qcow2Layout: Sendable, Hashable {
     /// "QFI" and 0xfb.
     static let magic: UInt32 = 0x5146_49fb

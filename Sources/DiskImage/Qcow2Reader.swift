@@ -21,12 +21,18 @@ public final class Qcow2Reader: ImageReader {
         tables = try Qcow2Tables(file, header)
     }
 
+    /// What messages call it: the path.
     public var name: String { file.name }
+    /// Length in bytes.
     public var lengthInBytes: Int64 { header.diskLength }
+    /// Smallest addressable unit in bytes.
     public var logicalSectorSize: Int { 512 }
+    /// Sector size of the medium in bytes.
     public var physicalSectorSize: Int { 512 }
+    /// The image's format.
     public var format: ImageFormat { .qcow2 }
 
+    /// Fills `buffer` from `offset`; see `BlockSource`.
     public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
         try checkRange(offset, buffer.count)
         var done = 0
@@ -43,6 +49,7 @@ public final class Qcow2Reader: ImageReader {
         }
     }
 
+    /// Returns the extent that begins at `offset`; see `BlockSource`.
     public func extent(at offset: Int64) throws(BlockError) -> Extent {
         try checkRange(offset, 1)
         let first = try run(at: offset, limit: lengthInBytes - offset)
@@ -59,15 +66,18 @@ public final class Qcow2Reader: ImageReader {
         return Extent(offset: offset, length: end - offset, kind: isHole ? .hole : .data)
     }
 
+    /// Returns the byte in the file at which the cluster of guest byte `offset` is stored; see `ImageReader`.
     public func clusterOffset(of offset: Int64) throws(BlockError) -> Int64? {
         try checkRange(offset, 1)
         switch try run(at: offset, limit: 1).mapping {
         case .hole: return nil
-        case .stored(let fileOffset): return fileOffset / Int64(header.layout.clusterSize) * Int64(header.layout.clusterSize)
+        case .stored(let fileOffset):
+            return fileOffset / Int64(header.layout.clusterSize) * Int64(header.layout.clusterSize)
         case .compressed(let entry): return header.layout.compressedRange(entry).offset
         }
     }
 
+    /// Walks the image's own structures; see `ImageReader`.
     public func checkStructure(_ report: (StructureProblem) -> Bool) throws(BlockError) {
         var check = try Qcow2StructureCheck(self)
         try check.run(report)

@@ -28,6 +28,7 @@ public final class Qcow2Writer: ImageWriter {
         var effectiveLevel: Int { level ?? ClusterCompressor.defaultLevel(of: compression) }
     }
 
+    /// Guest bytes a unit covers.
     public let unitLength: Int
     private let sink: any BlockSink
     private let options: Options
@@ -65,12 +66,14 @@ public final class Qcow2Writer: ImageWriter {
         return layout
     }
 
+    /// Makes the memory that one thread needs for its unit.
     public func makeUnit() throws(ImageError) -> ImageUnit {
         let compressor = try ClusterCompressor(options.compression, level: options.effectiveLevel)
         return ImageUnit(
             length: unitLength, packedLength: compressor == nil ? 0 : unitLength, compressor: compressor)
     }
 
+    /// Finds what of the unit is to be stored; see `ImageWriter`.
     public func prepare(_ unit: ImageUnit) {
         unit.pieces.removeAll(keepingCapacity: true)
         let size = layout.clusterSize
@@ -93,6 +96,7 @@ public final class Qcow2Writer: ImageWriter {
         }
     }
 
+    /// Decides where the unit is stored; see `ImageWriter`.
     public func place(_ unit: ImageUnit) throws(ImageError) {
         unit.writes.removeAll(keepingCapacity: true)
         guard !unit.pieces.isEmpty else { return }
@@ -109,8 +113,10 @@ public final class Qcow2Writer: ImageWriter {
         }
     }
 
+    /// Writes the unit to its place; see `ImageWriter`.
     public func write(_ unit: ImageUnit) throws(ImageError) { try unit.writeOut(to: sink) }
 
+    /// Completes the image; see `ImageWriter`.
     public func finish() throws(ImageError) -> ImageSummary {
         let compression = options.compression
         return try withAllocator { (allocator) throws(ImageError) in

@@ -16,10 +16,13 @@ public struct RawImageWriter: ImageWriter {
         self.diskLength = diskLength
     }
 
+    /// Guest bytes a unit covers.
     public var unitLength: Int { 1 << 20 }
 
+    /// Makes the memory that one thread needs for its unit.
     public func makeUnit() -> ImageUnit { ImageUnit(length: unitLength) }
 
+    /// Finds what of the unit is to be stored; see `ImageWriter`.
     public func prepare(_ unit: ImageUnit) {
         unit.pieces.removeAll(keepingCapacity: true)
         for offset in stride(from: 0, to: unit.count, by: Self.blockSize) {
@@ -30,6 +33,7 @@ public struct RawImageWriter: ImageWriter {
         }
     }
 
+    /// Decides where the unit is stored; see `ImageWriter`.
     public func place(_ unit: ImageUnit) {
         unit.writes.removeAll(keepingCapacity: true)
         for piece in unit.pieces {
@@ -40,8 +44,10 @@ public struct RawImageWriter: ImageWriter {
         }
     }
 
+    /// Writes the unit to its place; see `ImageWriter`.
     public func write(_ unit: ImageUnit) throws(ImageError) { try unit.writeOut(to: sink) }
 
+    /// Completes the image; see `ImageWriter`.
     public func finish() throws(ImageError) -> ImageSummary {
         do throws(BlockError) {
             try sink.setLength(diskLength)

@@ -33,9 +33,10 @@ public struct BlockStack: Sendable {
     public init() throws(BlockError) {
         sysfs = "/sys"
         mounts = Self.parseMounts(try SmallFile.text("/proc/self/mountinfo", limit: 16 << 20))
-        swaps = (try? SmallFile.text("/proc/swaps", limit: 16 << 20))?.split(separator: "\n").dropFirst().map {
-            Self.unescape($0.prefix { $0 != " " && $0 != "\t" })
-        } ?? []
+        swaps =
+            (try? SmallFile.text("/proc/swaps", limit: 16 << 20))?.split(separator: "\n").dropFirst().map {
+                Self.unescape($0.prefix { $0 != " " && $0 != "\t" })
+            } ?? []
     }
 
     /// Returns why `source` must not be captured to `targetFolder`, or nil when nothing speaks against it.
@@ -50,7 +51,9 @@ public struct BlockStack: Sendable {
             return "the source \(source.name) is in use: mounted at \(mount.mountPoint)"
         }
         for swap in swaps {
-            guard let device = Self.blockDeviceNumber(swap), layers(underDevice: device).contains(layer) else { continue }
+            guard let device = Self.blockDeviceNumber(swap), layers(underDevice: device).contains(layer) else {
+                continue
+            }
             return "the source \(source.name) is in use: \(swap) is swap space"
         }
         return nil

@@ -12,7 +12,9 @@ struct ByteSize: ExpressibleByArgument, Sendable, Hashable {
         let digits = argument.prefix { $0.isASCII && $0.isNumber }
         let unit = argument.dropFirst(digits.count).lowercased()
         let shifts = ["": 0, "b": 0, "k": 10, "kib": 10, "m": 20, "mib": 20, "g": 30, "gib": 30]
-        guard let number = Int(digits), number > 0, let shift = shifts[unit], number <= Int.max >> shift else { return nil }
+        guard let number = Int(digits), number > 0, let shift = shifts[unit], number <= Int.max >> shift else {
+            return nil
+        }
         bytes = number << shift
     }
 

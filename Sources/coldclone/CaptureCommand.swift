@@ -103,7 +103,9 @@ struct CaptureCommand: ParsableCommand {
             let base = String(path.split(separator: "/").last ?? "disk")
             let stem = source.isBlockDevice ? base : String(base.prefix(upTo: base.lastIndex(of: ".") ?? base.endIndex))
             let name = uniqueName(stem, among: disks)
-            log.write(.info, "\(path): disk \(name), \(disk.lengthInBytes) bytes, \(disk.isDirect ? "direct" : "cached") reads")
+            log.write(
+                .info,
+                "\(path): disk \(name), \(disk.lengthInBytes) bytes, \(disk.isDirect ? "direct" : "cached") reads")
             disks.append(CaptureDisk(name: name, source: disk))
         }
         return disks
@@ -112,7 +114,12 @@ struct CaptureCommand: ParsableCommand {
     private func uniqueName(_ stem: String, among disks: [CaptureDisk]) -> String {
         let name = FileName.sanitize(stem, fallback: "disk")
         let taken = Set(disks.map(\.name))
-        return taken.contains(name) ? sequence(first: 2, next: { $0 + 1 }).lazy.map { "\(name)-\($0)" }
-            .first { !taken.contains($0) } ?? name : name
+        var number = 1
+        var unique = name
+        while taken.contains(unique) {
+            number += 1
+            unique = "\(name)-\(number)"
+        }
+        return unique
     }
 }

@@ -48,7 +48,8 @@ struct CaptureReport: Encodable {
     /// Returns a table, and what to do next.
     func text() -> String {
         var table = TextTable(columns: [
-            .left("disk"), .right("length"), .right("read"), .right("skipped"), .right("image"), .left("content digest"),
+            .left("disk"), .right("length"), .right("read"), .right("skipped"), .right("image"),
+            .left("content digest"),
         ])
         for disk in disks {
             table.rows.append([

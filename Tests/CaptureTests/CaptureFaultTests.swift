@@ -64,7 +64,9 @@ struct CaptureFaultTests {
         #expect(error.description.contains("ends before its own length"))
     }
 
-    /// A bit that the source gave wrongly is in image and digest alike: no clone can know. One that the image lost is not.
+    /// A bit that the source gave wrongly is in image and digest alike: no clone can know.
+    ///
+    /// One that the image lost is not.
     @Test func digestsAreOfWhatWasRead() throws {
         let folder = try TemporaryFolder()
         let source = try source(folder)
@@ -92,11 +94,12 @@ struct CaptureFaultTests {
         }
     }
 
-    @Test(arguments: [
-        (["a", "a"], CaptureOptions()), (["../a"], CaptureOptions()), ([], CaptureOptions()),
-        (["a"], CaptureOptions(format: .raw, compression: .zlib)), (["a"], CaptureOptions(clusterSize: 1000)),
-        (["a"], CaptureOptions(compression: .zstd, level: 77)),
-    ] as [([String], CaptureOptions)])
+    @Test(
+        arguments: [
+            (["a", "a"], CaptureOptions()), (["../a"], CaptureOptions()), ([], CaptureOptions()),
+            (["a"], CaptureOptions(format: .raw, compression: .zlib)), (["a"], CaptureOptions(clusterSize: 1000)),
+            (["a"], CaptureOptions(compression: .zstd, level: 77)),
+        ] as [([String], CaptureOptions)])
     func refusesTheImpossibleBeforeItMakesAnything(names: [String], options: CaptureOptions) throws {
         let folder = try TemporaryFolder()
         let source = try source(folder, length: 512)

@@ -70,7 +70,10 @@ struct CaptureMatrixTests {
         #expect(try CloneVerification(folder: outcome.folder).run().verdict == .verified)
         #expect(
             try Folder.names(in: outcome.folder)
-                == ["alpha.chunks", "alpha.qcow2", "events.jsonl", "manifest.json", "mid.chunks", "mid.qcow2", "zeta.chunks", "zeta.qcow2"])
+                == [
+                    "alpha.chunks", "alpha.qcow2", "events.jsonl", "manifest.json", "mid.chunks", "mid.qcow2",
+                    "zeta.chunks", "zeta.qcow2",
+                ])
     }
 
     @Test func tellsOfTheHolesItSkipped() throws {

@@ -14,6 +14,8 @@ struct MemorySource: BlockSource {
 
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
         try checkRange(offset, buffer.count)
-        content.withUnsafeBytes { buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[Int(offset)..<Int(offset) + buffer.count])) }
+        content.withUnsafeBytes {
+            buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[Int(offset)..<Int(offset) + buffer.count]))
+        }
     }
 }

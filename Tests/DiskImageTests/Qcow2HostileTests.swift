@@ -65,7 +65,8 @@ struct Qcow2HostileTests {
         var image = try sample(.none)
         image[79] = 0x20  // Incompatible feature bit 5.
         let name = Array("shiny things".utf8)
-        let table: [UInt8] = [0x68, 0x03, 0xf8, 0x57, 0, 0, 0, 48, 0, 5] + name + [UInt8](repeating: 0, count: 46 - name.count)
+        let table: [UInt8] =
+            [0x68, 0x03, 0xf8, 0x57, 0, 0, 0, 48, 0, 5] + name + [UInt8](repeating: 0, count: 46 - name.count)
         image.replaceSubrange(112..<112 + table.count, with: table)
         let error = #expect(throws: ImageError.self) { try DiskImage.open(MemorySource(image), format: .qcow2) }
         #expect(error?.description.contains("shiny things") == true)

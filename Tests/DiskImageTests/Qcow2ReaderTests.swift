@@ -78,7 +78,11 @@ struct Qcow2ReaderTests {
             ("backing", ["-b", base, "-F", "qcow2"], "a backing file"),
             ("external", ["-o", "data_file=\(folder.file("data"))"], "an external data file"),
             (
-                "luks", ["--object", "secret,id=s,data=x", "-o", "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10"],
+                "luks",
+                [
+                    "--object", "secret,id=s,data=x", "-o",
+                    "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10",
+                ],
                 "encryption"
             ),
         ]

@@ -22,7 +22,9 @@ struct DeviceTests {
             let clone = try Programs.clone(in: target)
             let name = device.path.split(separator: "/").last ?? ""
             try Tool.output("qemu-img", ["compare", "-f", "raw", "-F", format, file, "\(clone)/\(name).\(format)"])
-            #expect(try Tool.output("cat", ["\(clone)/manifest.json"]).contains("\"logical_sector_size_in_bytes\" : \(sectorSize)"))
+            #expect(
+                try Tool.output("cat", ["\(clone)/manifest.json"]).contains(
+                    "\"logical_sector_size_in_bytes\" : \(sectorSize)"))
             #expect(try Tool.run(Programs.agent, ["verify", clone]).status == 0)
             #expect(try Tool.run(Programs.receiver, ["verify", clone]).status == 0)
         }
@@ -40,7 +42,10 @@ struct DeviceTests {
         let trace = folder.file("trace")
         let result = try Tool.run(
             "strace",
-            ["-f", "-o", trace, "-e", "trace=open,openat,openat2,creat,execve", Programs.agent, "capture", device.path, "--target", "dir:\(target)"])
+            [
+                "-f", "-o", trace, "-e", "trace=open,openat,openat2,creat,execve", Programs.agent, "capture",
+                device.path, "--target", "dir:\(target)",
+            ])
         #expect(result.status == 0, "\(result.errors)")
         let opens = try Tool.output("cat", [trace]).split(separator: "\n").filter { $0.contains("open") }
         #expect(opens.contains { $0.contains(device.path) })

@@ -26,8 +26,11 @@ struct InterruptionTests {
         let file = try SampleContent.write(SampleContent.bytes(.random, length: 12 << 20), to: folder.file("disk.img"))
         return try Tool.run(
             "strace",
-            ["-f", "-o", "/dev/null", "-e", "trace=\(call)", "-e", "inject=\(inject)", Programs.agent, "capture", file,
-                "--target", "dir:\(folder.folder("target"))", "--name", "host"] + options)
+            [
+                "-f", "-o", "/dev/null", "-e", "trace=\(call)", "-e", "inject=\(inject)", Programs.agent, "capture",
+                file,
+                "--target", "dir:\(folder.folder("target"))", "--name", "host",
+            ] + options)
     }
 
     @Test(arguments: moments)
@@ -57,7 +60,9 @@ struct InterruptionTests {
         #expect(try Tool.output("cat", ["\(clone)/events.jsonl"]).contains("capture_cancelled"))
     }
 
-    @Test(arguments: [("pwrite64", "EIO"), ("pwrite64", "EROFS"), ("fsync", "EIO"), ("ftruncate", "EIO"), ("rename", "EIO")])
+    @Test(arguments: [
+        ("pwrite64", "EIO"), ("pwrite64", "EROFS"), ("fsync", "EIO"), ("ftruncate", "EIO"), ("rename", "EIO"),
+    ])
     func aFailedCallIsNamed(call: String, errno: String) throws {
         let folder = try TemporaryFolder(in: "/var/tmp")
         let result = try run(folder, inject: "\(call):error=\(errno):when=4+")
@@ -77,6 +82,7 @@ struct InterruptionTests {
         let folder = try TemporaryFolder(in: "/var/tmp")
         let result = try run(folder, inject: inject, ["--jobs", "1"])
         #expect(result.status == 1)
-        #expect(result.errors.contains("coldclone: cannot read \(folder.file("disk.img")) at byte "), "\(result.errors)")
+        #expect(
+            result.errors.contains("coldclone: cannot read \(folder.file("disk.img")) at byte "), "\(result.errors)")
     }
 }

@@ -78,13 +78,19 @@ public struct FaultySource: BlockSource {
         self.plan = plan
     }
 
+    /// What messages call it: the path.
     public var name: String { base.name }
+    /// Length in bytes.
     public var lengthInBytes: Int64 { base.lengthInBytes }
+    /// Smallest addressable unit in bytes.
     public var logicalSectorSize: Int { base.logicalSectorSize }
+    /// Sector size of the medium in bytes.
     public var physicalSectorSize: Int { base.physicalSectorSize }
 
+    /// Returns the extent that begins at `offset`; see `BlockSource`.
     public func extent(at offset: Int64) throws(BlockError) -> Extent { try base.extent(at: offset) }
 
+    /// Fills `buffer` from `offset`; see `BlockSource`.
     public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
         switch plan.strike(.read, offset, buffer.count) {
         case (.fail(let errno), let place)?:
@@ -110,8 +116,10 @@ public struct FaultySink: BlockSink {
         self.plan = plan
     }
 
+    /// What messages call it: the path.
     public var name: String { base.name }
 
+    /// Writes all of `buffer` at `offset`.
     public func write(_ buffer: UnsafeRawBufferPointer, at offset: Int64) throws(BlockError) {
         switch plan.strike(.write, offset, buffer.count) {
         case (.fail(let errno), let place)?:
@@ -124,16 +132,19 @@ public struct FaultySink: BlockSink {
         }
     }
 
+    /// Sets the file's length in bytes.
     public func setLength(_ lengthInBytes: Int64) throws(BlockError) {
         try fail(.setLength, .resize)
         try base.setLength(lengthInBytes)
     }
 
+    /// Returns when everything written is on stable storage.
     public func synchronize() throws(BlockError) {
         try fail(.synchronize, .synchronize)
         try base.synchronize()
     }
 
+    /// Closes the file and reports what the close found out.
     public func close() throws(BlockError) {
         try fail(.close, .close)
         try base.close()

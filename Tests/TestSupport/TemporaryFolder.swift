@@ -7,7 +7,9 @@ public final class TemporaryFolder: Sendable {
     /// Absolute path, without a trailing slash.
     public let path: String
 
-    /// Makes an empty folder below `parent`. mkdtemp(3).
+    /// Makes an empty folder below `parent`.
+    ///
+    /// mkdtemp(3).
     public init(in parent: String = "/tmp") throws {
         var template = Array("\(parent)/coldclone-test.XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw ToolError("cannot make a folder in \(parent): errno \(errno)") }

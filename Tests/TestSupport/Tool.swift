@@ -23,7 +23,9 @@ public enum Tool {
         public var errors: String
     }
 
-    /// Whether every program in `names` is installed; for `.enabled(if:)`. Under CI nothing may be missing.
+    /// Whether every program in `names` is installed; for `.enabled(if:)`.
+    ///
+    /// Under CI nothing may be missing.
     public static func isInstalled(_ names: String...) -> Bool {
         if getenv("CI") != nil { return true }
         return names.allSatisfy { path(of: $0) != nil }
@@ -50,7 +52,8 @@ public enum Tool {
     public static func output(_ program: String, _ arguments: [String] = []) throws -> String {
         let result = try run(program, arguments)
         guard result.status == 0 else {
-            throw ToolError("\(program) \(arguments.joined(separator: " ")): \(result.status) \(result.errors)\(result.output)")
+            throw ToolError(
+                "\(program) \(arguments.joined(separator: " ")): \(result.status) \(result.errors)\(result.output)")
         }
         return result.output
     }
@@ -64,7 +67,9 @@ public final class RunningTool: Sendable {
     private let errors: Int32
     private let result = Mutex<Tool.Result?>(nil)
 
-    /// Starts `program`; its output goes to files without a name, so that no pipe can fill up. posix_spawn(3).
+    /// Starts `program`; its output goes to files without a name, so that no pipe can fill up.
+    ///
+    /// posix_spawn(3).
     public init(_ program: String, _ arguments: [String] = [], environment: [String] = []) throws {
         output = try Self.unnamedFile()
         errors = try Self.unnamedFile()
