@@ -49,14 +49,17 @@ final class ClusterDecompressor: @unchecked Sendable {
                 decompressor, input.baseAddress, input.count, output.baseAddress, output.count, &consumed, &produced)
             return result == LIBDEFLATE_SUCCESS && produced == output.count
         case .zstd(let context):
-            // Streaming, since the frame's end is known only to the sector; it stops when the cluster is full.
-            ZSTD_DCtx_reset(context, ZSTD_reset_session_only)
-            var source = ZSTD_inBuffer(src: input.baseAddress, size: input.count, pos: 0)
-            var target = ZSTD_outBuffer(dst: output.baseAddress, size: output.count, pos: 0)
-            while target.pos < target.size {
-                let before = (source.pos, target.pos)
-                let result = ZSTD_decompressStream(context, &target, &source)
-                guard ZSTD_isError(result) == 0, before != (source.pos, target.pos) else { return false }
+            // Whole frames, as many as fill the cluster: streaming would allocate the window that a frame asks for.
+            var (consumed, produced) = (0, 0)
+            while produced < output.count {
+                let rest = input.part(consumed, input.count - consumed)
+                let frame = ZSTD_findFrameCompressedSize(rest.baseAddress, rest.count)
+                guard ZSTD_isError(frame) == 0, frame > 0 else { return false }
+                let room = output.part(produced, output.count - produced)
+                let result = ZSTD_decompressDCtx(context, room.baseAddress, room.count, rest.baseAddress, frame)
+                guard ZSTD_isError(result) == 0 else { return false }
+                consumed += frame
+                produced += result
             }
             return true
         }

@@ -26,6 +26,11 @@ struct Qcow2Header: Sendable {
 
     /// Bytes an L2 entry.
     var l2EntrySize: Int { hasExtendedL2 ? 16 : 8 }
+    /// Bits that a standard cluster's L2 entry may have set.
+    var standardEntryMask: UInt64 {
+        let zero = version >= 3 && !hasExtendedL2 ? Qcow2Layout.zero : 0
+        return Qcow2Layout.offsetMask | Qcow2Layout.copied | zero
+    }
     /// Guest clusters an L2 table.
     var l2Clusters: Int { layout.clusterSize / l2EntrySize }
 
@@ -109,8 +114,10 @@ struct Qcow2Header: Sendable {
         else {
             throw damaged(100, "a header of \(headerLength) bytes is not possible")
         }
-        let extensions = Qcow2HeaderExtensions(
-            bytes, from: headerLength, to: min(bytes.count, layout.clusterSize))
+        guard
+            let extensions = Qcow2HeaderExtensions(
+                bytes, from: headerLength, to: min(bytes.count, layout.clusterSize))
+        else { throw damaged(Int64(headerLength), "a header extension runs over the first cluster") }
         if features & ~Features.known != 0 {
             let bit = (features & ~Features.known).trailingZeroBitCount
             throw .unsupported(path: path, feature: extensions.name(ofIncompatibleFeature: bit))
@@ -140,7 +147,8 @@ struct Qcow2Header: Sendable {
             UInt64(l1.entries) * 8 <= UInt64(fileLength) - l1.offset
         else { throw damaged(40, "its L1 table does not lie within the file") }
         let table = (offset: try long(48), clusters: try word(56))
-        guard table.offset & mask == 0, table.offset < UInt64(fileLength) || table.clusters == 0,
+        guard table.clusters > 0 else { throw damaged(56, "it has no refcount table") }
+        guard table.offset & mask == 0, table.offset < UInt64(fileLength),
             Int(table.clusters) * layout.clusterSize <= Qcow2Layout.maximumRefcountTableBytes
         else { throw damaged(48, "its refcount table does not lie within the file") }
         return Qcow2Header(
@@ -159,14 +167,14 @@ struct Qcow2HeaderExtensions {
     private(set) var hasBitmaps = false
     private var names: [Int: String] = [:]
 
-    /// Walks the extensions from byte `start`; what runs over `end` is ignored, as it is all optional.
-    init(_ bytes: UnsafeRawBufferPointer, from start: Int, to end: Int) {
+    /// Walks the extensions from byte `start`; nil when one runs over `end`, which hides those behind it.
+    init?(_ bytes: UnsafeRawBufferPointer, from start: Int, to end: Int) {
         var offset = start
         while offset <= end - 8, let type = bytes.bigEndian(at: offset, as: UInt32.self), type != 0,
             let length = bytes.bigEndian(at: offset + 4, as: UInt32.self)
         {
             let data = offset + 8
-            guard Int(length) <= end - data else { return }
+            guard Int(length) <= end - data else { return nil }
             switch type {
             case Self.bitmaps: hasBitmaps = true
             case Self.featureNames: readNames(bytes.part(data, Int(length)))

@@ -14,6 +14,8 @@ struct Qcow2Layout: Sendable, Hashable {
     static let copied: UInt64 = 1 << 63
     /// Bit 62 of an L2 entry: the cluster is compressed.
     static let compressed: UInt64 = 1 << 62
+    /// Bit 0 of a standard L2 entry: the cluster reads as zeros.
+    static let zero: UInt64 = 1
     /// Bits 9 to 55 of an L1 or standard L2 entry: the host offset.
     static let offsetMask: UInt64 = 0x00ff_ffff_ffff_fe00
     /// Incompatible feature bit 3: compression is not zlib.

@@ -51,6 +51,7 @@ public final class Qcow2Reader: ImageReader {
 
     /// Returns the extent that begins at `offset`; see `BlockSource`.
     public func extent(at offset: Int64) throws(BlockError) -> Extent {
+        try checkRange(offset, 1)
         let first = try run(at: offset, limit: lengthInBytes - offset)
         let isHole = first.mapping.isHole
         var end = offset + first.length
@@ -100,7 +101,7 @@ public final class Qcow2Reader: ImageReader {
         let cluster = offset / size
         let tableIndex = Int(cluster / perTable)
         let tableEnd = (Int64(tableIndex) + 1) * perTable * size
-        guard let table = try tables.l2(ofEntry: tableIndex) else {
+        guard let table = try tables.l2(ofEntry: tableIndex, for: offset) else {
             return (.hole, min(tableEnd - offset, limit))
         }
         let first = try piece(table, offset)
@@ -126,6 +127,9 @@ public final class Qcow2Reader: ImageReader {
         let clusterEnd = offset - inCluster + size
         if entry & Qcow2Layout.compressed != 0 { return (.compressed(entry: entry), clusterEnd) }
         let fileOffset = Int64(entry & Qcow2Layout.offsetMask)
+        guard entry & ~header.standardEntryMask == 0 else {
+            throw invalid(offset, "its L2 entry, to byte \(fileOffset) of the file, has reserved bits set")
+        }
         guard fileOffset % size == 0 else {
             throw invalid(offset, "its L2 entry points into the middle of a cluster, to byte \(fileOffset) of the file")
         }
@@ -139,11 +143,7 @@ public final class Qcow2Reader: ImageReader {
             guard isAllocated else { return (.hole, end) }
             return (.stored(fileOffset: try checked(fileOffset, offset) + inCluster), end)
         }
-        if entry & 1 != 0 {
-            guard header.version >= 3 else { throw invalid(offset, "a version 2 image has no zero clusters") }
-            return (.hole, clusterEnd)
-        }
-        if fileOffset == 0 { return (.hole, clusterEnd) }
+        if entry & Qcow2Layout.zero != 0 || fileOffset == 0 { return (.hole, clusterEnd) }
         return (.stored(fileOffset: try checked(fileOffset, offset) + inCluster), clusterEnd)
     }
 
@@ -155,7 +155,7 @@ public final class Qcow2Reader: ImageReader {
     }
 
     private func invalid(_ offset: Int64, _ reason: String) -> BlockError {
-        BlockError(.read, name, offset: offset, .invalid(reason))
+        BlockError(.read, name, offset: offset, length: header.layout.clusterSize, .invalid(reason))
     }
 
     // MARK: Content
@@ -172,7 +172,7 @@ public final class Qcow2Reader: ImageReader {
     ) throws(BlockError) {
         let (fileOffset, length) = header.layout.compressedRange(entry)
         let available = min(Int64(length), file.lengthInBytes - fileOffset)
-        guard available > 0 else {
+        guard available > 0, fileOffset >= Int64(header.layout.clusterSize) else {
             throw invalid(offset, "its compressed cluster at byte \(fileOffset) is not within the image file")
         }
         let decompressor = try takeDecompressor(offset)

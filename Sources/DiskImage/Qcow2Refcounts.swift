@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 internal import BlockIO
-internal import Synchronization
 
 /// The refcounts that an image stores.
-final class Qcow2Refcounts: Sendable {
+struct Qcow2Refcounts: Sendable {
     /// Offsets of the refcount blocks, 0 where there is none or where the entry is not possible.
     let table: [UInt64]
     /// What is wrong with the table itself.
@@ -14,8 +13,6 @@ final class Qcow2Refcounts: Sendable {
 
     private let file: any BlockSource
     private let header: Qcow2Header
-    /// The block that was asked for last: questions come in order.
-    private let recent = Mutex<(index: Int, bytes: [UInt8])>((-1, []))
 
     init(_ file: any BlockSource, _ header: Qcow2Header) throws(BlockError) {
         self.file = file
@@ -30,13 +27,16 @@ final class Qcow2Refcounts: Sendable {
             problems.append(.init(fileOffset: header.refcountTableOffset, reason: "the refcount table is cut off"))
         }
         var blocks = try Qcow2Tables.words(file, header.refcountTableOffset, Int(available / 8))
+        var seen = Set<UInt64>()
         for (index, block) in blocks.enumerated() where block != 0 {
             let isPossible =
                 block % UInt64(size) == 0 && block >= UInt64(size) && Int64(size) <= file.lengthInBytes
                 && block <= UInt64(file.lengthInBytes - Int64(size))
-            if !isPossible {
+            // A block that counts for two ranges would have a small file take hours to check, too.
+            if !isPossible || !seen.insert(block).inserted {
                 let place = header.refcountTableOffset + Int64(index) * 8
-                problems.append(.init(fileOffset: place, reason: "refcount block \(index) cannot be at byte \(block)"))
+                let reason = isPossible ? "is at byte \(block), as another one is" : "cannot be at byte \(block)"
+                problems.append(.init(fileOffset: place, reason: "refcount block \(index) \(reason)"))
                 blocks[index] = 0
             }
         }
@@ -44,25 +44,66 @@ final class Qcow2Refcounts: Sendable {
         tableProblems = problems
     }
 
-    /// Returns the refcount of host `cluster` as the image stores it, 0 where no block covers it.
-    func stored(_ cluster: Int64) throws(BlockError) -> UInt64 {
-        let index = Int(cluster / entriesPerBlock)
-        guard index < table.count, table[index] != 0 else { return 0 }
-        let entry = Int(cluster % entriesPerBlock)
-        if let count = recent.withLock({ $0.index == index ? count(entry, in: $0.bytes) : nil }) { return count }
-        let bytes = try file.bytes(at: Int64(table[index]), count: header.layout.clusterSize)
-        recent.withLock { $0 = (index, bytes) }
-        return count(entry, in: bytes)
+    /// Calls `body` with the stored refcount of each cluster of `range`, ascending, until it returns false.
+    func forEach(
+        in range: Range<Int64>, _ body: (_ cluster: Int64, _ count: UInt64) -> Bool
+    ) throws(BlockError) {
+        var first = range.lowerBound
+        while first < range.upperBound {
+            let index = first / entriesPerBlock
+            let end = min((index + 1) * entriesPerBlock, range.upperBound)
+            let start = Int(first - index * entriesPerBlock)
+            let block = try block(index)
+            let goesOn = block.withUnsafeBytes { bytes in
+                for entry in 0..<Int(end - first) {
+                    let count = bytes.isEmpty ? 0 : count(start + entry, in: bytes)
+                    if !body(first + Int64(entry), count) { return false }
+                }
+                return true
+            }
+            guard goesOn else { return }
+            first = end
+        }
+    }
+
+    /// Returns the first cluster from `cluster` on in the range of block `index` that has references, or nil.
+    func firstReferenced(from cluster: Int64, inBlock index: Int) throws(BlockError) -> Int64? {
+        let offset = Int64(table[index])
+        // The hole of a sparse file is not worth reading.
+        let extent = try file.extent(at: offset)
+        if extent.kind == .hole, extent.end >= offset + Int64(header.layout.clusterSize) { return nil }
+        let block = try block(Int64(index))
+        return block.withUnsafeBytes { bytes in
+            let start = Int64(index) * entriesPerBlock
+            let first = Int(max(cluster - start, 0))
+            func referenced(_ entries: Range<Int>) -> Int64? {
+                entries.first { count($0, in: bytes) != 0 }.map { start + Int64($0) }
+            }
+            // Whole bytes tell sooner than entries of a bit.
+            let byte = ((first << header.refcountOrder) + 7) / 8
+            let aligned = (byte * 8) >> header.refcountOrder
+            if let found = referenced(first..<aligned) { return found }
+            return bytes.part(byte, bytes.count - byte).isAllZero ? nil : referenced(aligned..<Int(entriesPerBlock))
+        }
+    }
+
+    /// Returns block `index`, or nothing where none is.
+    private func block(_ index: Int64) throws(BlockError) -> [UInt8] {
+        guard index < table.count, table[Int(index)] != 0 else { return [] }
+        return try file.bytes(at: Int64(table[Int(index)]), count: header.layout.clusterSize)
     }
 
     /// Widths below a byte count from the least significant bit; wider ones are big-endian.
-    private func count(_ entry: Int, in bytes: [UInt8]) -> UInt64 {
-        let bits = 1 << header.refcountOrder
-        if bits < 8 {
+    private func count(_ entry: Int, in block: UnsafeRawBufferPointer) -> UInt64 {
+        switch header.refcountOrder {
+        case 3: return UInt64(block[entry])
+        case 4: return block.bigEndian(at: entry * 2, as: UInt16.self).map { UInt64($0) } ?? 0
+        case 5: return block.bigEndian(at: entry * 4, as: UInt32.self).map { UInt64($0) } ?? 0
+        case 6: return block.bigEndian(at: entry * 8, as: UInt64.self) ?? 0
+        default:
+            let bits = 1 << header.refcountOrder
             let perByte = 8 / bits
-            return UInt64(bytes[entry / perByte] >> (entry % perByte * bits)) & (1 << bits - 1)
+            return UInt64(block[entry / perByte] >> (entry % perByte * bits)) & (1 << bits - 1)
         }
-        let width = bits / 8
-        return bytes[entry * width..<(entry + 1) * width].reduce(0) { $0 << 8 | UInt64($1) }
     }
 }

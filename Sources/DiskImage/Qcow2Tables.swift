@@ -47,12 +47,19 @@ final class Qcow2Tables: Sendable {
         }
     }
 
-    /// Returns the L2 table of L1 entry `index`, or nil when that entry has none.
-    func l2(ofEntry index: Int) throws(BlockError) -> L2? {
-        let offset = Int64(l1[index] & Qcow2Layout.offsetMask)
-        guard offset != 0 else { return nil }
+    /// Returns the L2 table of L1 entry `index`, or nil when that entry has none; `guestOffset` is for messages.
+    func l2(ofEntry index: Int, for guestOffset: Int64) throws(BlockError) -> L2? {
+        let entry = l1[index]
+        guard entry & ~Qcow2Layout.copied != 0 else { return nil }
+        let offset = Int64(entry & Qcow2Layout.offsetMask)
         if let table = cache.withLock({ $0.tables[offset] }) { return table }
-        let table = try load(offset, named: "L1 entry \(index)")
+        guard entry & ~(Qcow2Layout.offsetMask | Qcow2Layout.copied) == 0, isPossible(offset) else {
+            let place = header.l1Offset + Int64(index) * 8
+            throw BlockError(
+                .read, file.name, offset: guestOffset, length: header.layout.clusterSize,
+                .invalid("its L1 entry, at byte \(place) of the file, points to \(offset), where no L2 table can be"))
+        }
+        let table = try load(offset)
         cache.withLock { cache in
             guard cache.tables.updateValue(table, forKey: offset) == nil else { return }
             cache.order.append(offset)
@@ -68,16 +75,15 @@ final class Qcow2Tables: Sendable {
         return table
     }
 
-    /// Reads the L2 table at `offset` past the cache.
-    func load(_ offset: Int64, named name: String) throws(BlockError) -> L2 {
+    /// Tells whether a table of one cluster can be at `offset` of the file.
+    func isPossible(_ offset: Int64) -> Bool {
         let size = Int64(header.layout.clusterSize)
-        guard offset % size == 0, offset >= size, offset <= file.lengthInBytes - size else {
-            throw BlockError(
-                .read, file.name, offset: offset, length: Int(size),
-                .invalid("\(name) points to an L2 table that is not within the image file"))
-        }
-        return L2(
-            try Self.words(file, offset, header.layout.clusterSize / 8), isExtended: header.hasExtendedL2)
+        return offset % size == 0 && offset >= size && offset <= file.lengthInBytes - size
+    }
+
+    /// Reads the L2 table at `offset`, where one is possible, past the cache.
+    func load(_ offset: Int64) throws(BlockError) -> L2 {
+        L2(try Self.words(file, offset, header.layout.clusterSize / 8), isExtended: header.hasExtendedL2)
     }
 
     /// Reads `count` big-endian words.

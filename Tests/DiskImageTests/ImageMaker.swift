@@ -20,7 +20,7 @@ enum ImageMaker {
             let unit = try writer.makeUnit()
             unit.offset = Int64(offset)
             unit.count = min(writer.unitLength, content.count - offset)
-            unit.content.bytes.copyBytes(from: content[offset..<offset + unit.count])
+            content[offset..<offset + unit.count].withUnsafeBytes { unit.content.bytes.copyMemory(from: $0) }
             try writer.prepare(unit)
             try writer.place(unit)
             units.append(unit)

@@ -42,7 +42,7 @@ struct ImageWriterTests {
             #expect(file.lengthInBytes == summary.fileLength)
             let reader = try DiskImage.open(file, format: style.format)
             #expect(reader.lengthInBytes == Int64(length))
-            #expect(try reader.bytes(at: 0, count: length) == content)
+            #expect(try reader.bytes(at: 0, count: length).firstDifference(from: content) == nil)
             try reader.checkStructure { problem in
                 Issue.record("\(problem)")
                 return false

@@ -23,6 +23,15 @@ struct Qcow2HostileTests {
         for length in lengths { try exercise(MemorySource(Array(image[..<length]))) }
     }
 
+    /// The writer leaves its tables at the end: an image of 64 KiB, cut at each of their bytes.
+    @Test func survivesTruncationAtEachByteOfItsTables() throws {
+        let folder = try TemporaryFolder()
+        let content = SampleContent.bytes(.random, length: 64 << 10)
+        try ImageMaker.write(content, to: folder.file("disk"), .init(clusterSize: 512))
+        let image = try SmallFile.read(folder.file("disk"), limit: 1 << 20)
+        for length in max(image.count - 4096, 0)..<image.count { try exercise(MemorySource(Array(image[..<length]))) }
+    }
+
     @Test(arguments: [ImageCompression.none, .zlib, .zstd])
     func survivesFlippedBytes(compression: ImageCompression) throws {
         let image = try sample(compression)

@@ -18,9 +18,12 @@ public struct SeededGenerator: RandomNumberGenerator, Sendable {
 
     /// Returns `count` random bytes.
     public mutating func bytes(_ count: Int) -> [UInt8] {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(count + 8)
-        while bytes.count < count { withUnsafeBytes(of: next()) { bytes.append(contentsOf: $0) } }
-        return Array(bytes.prefix(count))
+        [UInt8](unsafeUninitializedCapacity: count + 8) { buffer, initialized in
+            let raw = UnsafeMutableRawBufferPointer(buffer)
+            for offset in stride(from: 0, to: count, by: 8) {
+                raw.storeBytes(of: next(), toByteOffset: offset, as: UInt64.self)
+            }
+            initialized = count
+        }
     }
 }
