@@ -17,11 +17,14 @@ public struct CaptureOptions: Sendable, Hashable {
     public var memoryLimit: Int
     /// Threads that read, hash, compress and write; nil for the number that suits the machine.
     public var jobs: Int?
+    /// Whether images are written past the page cache, where the target grants that.
+    public var writesDirect: Bool
 
     /// Makes options; the defaults are an uncompressed qcow2 image with 64 KiB clusters and 256 MiB in flight.
     public init(
         format: ImageFormat = .qcow2, compression: ImageCompression = .none, level: Int? = nil,
-        clusterSize: Int = 64 << 10, memoryLimit: Int = 256 << 20, jobs: Int? = nil
+        clusterSize: Int = 64 << 10, memoryLimit: Int = 256 << 20, jobs: Int? = nil,
+        writesDirect: Bool = false
     ) {
         self.format = format
         self.compression = compression
@@ -29,6 +32,7 @@ public struct CaptureOptions: Sendable, Hashable {
         self.clusterSize = clusterSize
         self.memoryLimit = memoryLimit
         self.jobs = jobs
+        self.writesDirect = writesDirect
     }
 
     /// Returns the number of threads for units of `unitLength` bytes.

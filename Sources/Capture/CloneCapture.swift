@@ -167,7 +167,9 @@ public struct CloneCapture: Sendable {
 
     private func makeWriter(_ path: String, _ length: Int64) throws(CaptureError) -> any ImageWriter {
         let sink: FileSink
-        do throws(BlockError) { sink = try FileSink(creating: path) } catch { throw .io(error) }
+        do throws(BlockError) { sink = try FileSink(creating: path, direct: options.writesDirect) } catch {
+            throw .io(error)
+        }
         switch options.format {
         case .raw: return RawImageWriter(sink, diskLength: length)
         case .qcow2:

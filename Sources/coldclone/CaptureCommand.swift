@@ -50,6 +50,9 @@ struct CaptureCommand: ParsableCommand {
     @Option(help: "Threads that read, hash, compress and write. (default: four a processor)")
     var jobs: Int?
 
+    @Flag(help: "Write images past the page cache where the target grants it: for machines with little memory.")
+    var direct = false
+
     @Flag(help: "Print one JSON object with the result instead of a table.")
     var json = false
 
@@ -74,7 +77,7 @@ struct CaptureCommand: ParsableCommand {
             machine: MachineIdentity(name: name ?? MachineName.serial ?? "machine"), agent: Version.program,
             options: CaptureOptions(
                 format: format, compression: compression, level: level, clusterSize: clusterSize.bytes,
-                memoryLimit: memory.bytes, jobs: jobs))
+                memoryLimit: memory.bytes, jobs: jobs, writesDirect: direct))
         let progress = CaptureProgress()
         let reporter = ProgressReporter { progress.sample }
         let clock = ContinuousClock()

@@ -12,14 +12,18 @@ internal import Verification
 @Suite(.enabled(if: Tool.isInstalled("qemu-img"), "qemu-utils is not installed"))
 struct CaptureMatrixTests {
     static let options: [CaptureOptions] =
-        [CaptureOptions(format: .raw)]
+        [
+            CaptureOptions(format: .raw), CaptureOptions(format: .raw, writesDirect: true),
+            CaptureOptions(writesDirect: true),
+        ]
         + [4096, 64 << 10, 2 << 20].flatMap { size in
             ImageCompression.allCases.map { CaptureOptions(compression: $0, clusterSize: size) }
         }
 
     @Test(arguments: options, SampleContent.Kind.allCases)
     func imagesEqualTheirDisk(options: CaptureOptions, kind: SampleContent.Kind) throws {
-        let folder = try TemporaryFolder()
+        // Direct I/O needs a real file system: /tmp may be one in memory.
+        let folder = try TemporaryFolder(in: options.writesDirect ? "/var/tmp" : "/tmp")
         // A whole number of chunks; one that is a multiple of nothing but the sector; less than a cluster.
         for length in [8 << 20, 7 << 20 | 5 << 9, 1536] {
             let content = SampleContent.bytes(kind, length: length, seed: UInt64(length))
