@@ -71,7 +71,9 @@ struct Qcow2ForgeryTests {
 
     // MARK: Zstandard frames
 
-    /// A frame of one raw block that asks for a window of 2^`windowLog` bytes. RFC 8878, 3.1.1.
+    /// A frame of one raw block that asks for a window of 2^`windowLog` bytes.
+    ///
+    /// RFC 8878, 3.1.1.
     private func frame(_ content: [UInt8], windowLog: UInt8) -> [UInt8] {
         let block = UInt32(content.count) << 3 | 1
         let header: [UInt8] = [0x28, 0xb5, 0x2f, 0xfd, 0, (windowLog - 10) << 3]

@@ -107,7 +107,9 @@ struct Qcow2ReaderTests {
         var mapped: Int64 = 0
         // Lines of: offset, length, mapped to, file.
         for line in try Tool.output("qemu-img", ["map", "-f", "qcow2", image]).split(separator: "\n").dropFirst() {
-            let fields = line.split(separator: " ").prefix(3).compactMap { Int64($0.dropFirst($0 == "0" ? 0 : 2), radix: 16) }
+            let fields = line.split(separator: " ").prefix(3).compactMap { field in
+                Int64(field.dropFirst(field.hasPrefix("0x") ? 2 : 0), radix: 16)
+            }
             try #require(fields.count == 3)
             let extent = try reader.extent(at: fields[0])
             #expect(extent.kind == .data && extent.length >= fields[1])
@@ -134,8 +136,8 @@ struct Qcow2ReaderTests {
         let content = SampleContent.bytes(.mixed, length: 6 << 20, seed: 9)
         try SampleContent.write(content, to: folder.file("raw"))
         let compressed = options.contains("zstd") ? ["-c"] : []
-        try Tool.output(
-            "qemu-img", ["convert", "-O", "qcow2", "-o", options] + compressed + [folder.file("raw"), folder.file("disk")])
+        let files = [folder.file("raw"), folder.file("disk")]
+        try Tool.output("qemu-img", ["convert", "-O", "qcow2", "-o", options] + compressed + files)
         let reader = try DiskImage.open(FileSource(folder.file("disk")), format: .qcow2)
         let wrong = Atomic<Int>(0)
         try ParallelWork.run(threads: 8) { thread in
