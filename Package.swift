@@ -86,3 +86,23 @@ let package = Package(
         tests("HostTests", []),
     ]
 )
+
+// Fuzz targets, for Tests/fuzz only: they need libFuzzer's main, and rooms that tell it which way their code went.
+if Context.environment["COLDCLONE_FUZZ"] != nil {
+    let sanitize = ["-sanitize=fuzzer,address"]
+    func fuzzer(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+        .executableTarget(
+            name: name, dependencies: dependencies + ["CFuzzer"], path: "Tests/Fuzz/\(name)",
+            swiftSettings: strict + [.unsafeFlags(sanitize + ["-parse-as-library"])],
+            linkerSettings: [.unsafeFlags(sanitize)])
+    }
+    for target in package.targets where ["BlockIO", "CloneFormat", "DiskImage"].contains(target.name) {
+        target.swiftSettings?.append(.unsafeFlags(sanitize))
+    }
+    package.targets += [
+        .target(name: "CFuzzer", path: "Tests/Fuzz/CFuzzer"),
+        fuzzer("ChunkFileFuzz", ["CZlib", "CloneFormat"]),
+        fuzzer("ManifestFuzz", ["CloneFormat"]),
+        fuzzer("Qcow2Fuzz", ["BlockIO", "DiskImage"]),
+    ]
+}
