@@ -108,3 +108,23 @@ struct ImageWriterTests {
         }
     }
 }
+
+/// What is compressed, and what is left as it is.
+struct CompressionChoiceTests {
+    @Test(arguments: [ImageCompression.zlib, .zstd])
+    func onlyWhatShrinksIsCompressed(compression: ImageCompression) throws {
+        let folder = try TemporaryFolder()
+        let line = Array("the same words over and over again\n".utf8)
+        let text = (0..<1 << 20).map { line[$0 % line.count] }
+        let random = SampleContent.bytes(.random, length: 1 << 20)
+        // A block of random bytes repeated: evenly distributed, and still worth compressing.
+        let pattern = (0..<1 << 20).map { random[$0 % 512] }
+        let lengths = try [text, random, pattern].enumerated().map { index, content in
+            try ImageMaker.write(content, to: folder.file("\(index)"), .init(compression: compression)).fileLength
+        }
+        let tables: Int64 = 6 * 65536
+        #expect(lengths[0] <= tables + 65536)
+        #expect(lengths[1] >= 1 << 20)
+        #expect(lengths[2] <= tables + 262144)
+    }
+}

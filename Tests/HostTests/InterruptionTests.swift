@@ -52,7 +52,16 @@ struct InterruptionTests {
     @Test(arguments: ["INT", "TERM", "HUP"], [3, 6])
     func aSignalStopsCleanly(signal: String, when: Int) throws {
         let folder = try TemporaryFolder(in: "/var/tmp")
-        let result = try run(folder, inject: "pwrite64:signal=\(signal):when=\(when)", ["--jobs", "1"])
+        // Long enough that the capture cannot be over before the signal is seen.
+        let source = folder.file("large.img")
+        try Tool.output("dd", ["if=/dev/urandom", "of=\(source)", "bs=1M", "count=256"])
+        let result = try Tool.run(
+            "strace",
+            [
+                "-f", "-o", "/dev/null", "-e", "trace=pwrite64", "-e", "inject=pwrite64:signal=\(signal):when=\(when)",
+                Programs.agent, "capture", source, "--target", "dir:\(folder.folder("target"))", "--name", "host",
+                "--jobs", "1",
+            ])
         #expect(result.status == 130)
         #expect(result.errors.contains("cancelled"))
         let clone = try Programs.clone(in: folder.file("target"))

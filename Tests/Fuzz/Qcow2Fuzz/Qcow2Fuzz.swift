@@ -66,7 +66,8 @@ private func walkExtents(_ reader: any ImageReader) {
     for _ in 0..<2000 where position < reader.lengthInBytes {
         guard let extent = try? reader.extent(at: position) else { return }
         precondition(
-            extent.offset == position && extent.length > 0 && extent.end <= reader.lengthInBytes, "an extent out of place")
+            extent.offset == position && extent.length > 0 && extent.end <= reader.lengthInBytes,
+            "an extent out of place")
         if extent.kind == .hole {
             let part = buffer.prefix(Int(min(extent.length, 64 << 10)))
             part[0] = 1
@@ -77,7 +78,9 @@ private func walkExtents(_ reader: any ImageReader) {
     }
 }
 
-/// Numbers that only the input decides on, so that a finding can be repeated. xorshift64.
+/// Numbers that only the input decides on, so that a finding can be repeated.
+///
+/// xorshift64.
 private struct Random {
     var state: UInt64
 
