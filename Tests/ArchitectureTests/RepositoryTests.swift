@@ -24,7 +24,8 @@ internal import Testing
     @Test func everySwiftTargetIsStrict() throws {
         let targets = PackageManifest(try Repository.text(of: "Package.swift")).targets
         #expect(targets.count > table.rooms.count)
-        for target in targets where !table.cRooms.contains(target.name) {
+        // The fuzzer's entry point is C, as the rooms that carry headers are.
+        for target in targets where !table.cRooms.union(["CFuzzer"]).contains(target.name) {
             #expect(target.hasStrictSettings, "\(target.name)")
         }
     }

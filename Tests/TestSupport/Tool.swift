@@ -79,6 +79,14 @@ public final class RunningTool: Sendable {
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_adddup2(&actions, output, 1)
         posix_spawn_file_actions_adddup2(&actions, errors, 2)
+        // Threads of the test runner have signals blocked, which a program would inherit.
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var noSignals = sigset_t()
+        sigemptyset(&noSignals)
+        posix_spawnattr_setsigmask(&attributes, &noSignals)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
         var variables: [String] = []
         var entry = environ
         while let text = entry.pointee {
@@ -89,7 +97,7 @@ public final class RunningTool: Sendable {
         var pid: pid_t = 0
         let status = Self.withCStrings([program] + arguments) { argv in
             Self.withCStrings(variables + environment) { envp in
-                posix_spawn(&pid, path, &actions, nil, argv, envp)
+                posix_spawn(&pid, path, &actions, &attributes, argv, envp)
             }
         }
         guard status == 0 else { throw ToolError("cannot start \(program): errno \(status)") }
