@@ -35,7 +35,7 @@ struct Qcow2Refcounts: Sendable {
             // A block that counts for two ranges would have a small file take hours to check, too.
             if !isPossible || !seen.insert(block).inserted {
                 let place = header.refcountTableOffset + Int64(index) * 8
-                let reason = isPossible ? "is at byte \(block), as another one is" : "cannot be at byte \(block)"
+                let reason = isPossible ? "at byte \(block) is used twice" : "cannot be at byte \(block)"
                 problems.append(.init(fileOffset: place, reason: "refcount block \(index) \(reason)"))
                 blocks[index] = 0
             }

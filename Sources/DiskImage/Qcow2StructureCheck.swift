@@ -43,8 +43,11 @@ struct Qcow2StructureCheck {
             countStructures(&counts)
             for (index, table) in l2Tables.enumerated() where !isStopped {
                 counts.add(table.offset / clusterSize, .cluster(copied: table.isCopied))
-                // Tables are in the order of their offsets: one that is pointed to twice stands twice in a row.
-                if index > 0, l2Tables[index - 1].offset == table.offset { continue }
+                // In the order of their offsets, so that a table that is named twice stands twice in a row.
+                if index > 0, l2Tables[index - 1].offset == table.offset {
+                    if start == 0 { tell(report, table.place, "an L1 entry names an L2 table that another one has") }
+                    continue
+                }
                 try countReferences(ofTableAt: table.offset, &counts, isFirst: start == 0, report)
             }
             try compare(counts, report)
@@ -59,9 +62,16 @@ struct Qcow2StructureCheck {
 
     // MARK: What refers to what
 
+    /// An L2 table, and the L1 entry that names it.
+    private struct L2Place {
+        var offset: Int64
+        var place: Int64
+        var isCopied: Bool
+    }
+
     /// Checks the L1 table's entries and returns the L2 tables that can be, in the order of the file.
-    private mutating func checkL1(_ report: (StructureProblem) -> Bool) -> [(offset: Int64, isCopied: Bool)] {
-        var tables: [(offset: Int64, isCopied: Bool)] = []
+    private mutating func checkL1(_ report: (StructureProblem) -> Bool) -> [L2Place] {
+        var tables: [L2Place] = []
         for (index, entry) in reader.tables.l1.enumerated() where entry != 0 && !isStopped {
             let place = header.l1Offset + Int64(index) * 8
             let offset = Int64(entry & Qcow2Layout.offsetMask)
@@ -69,12 +79,12 @@ struct Qcow2StructureCheck {
                 tell(report, place, "L1 entry \(index) has reserved bits set")
             }
             if reader.tables.isPossible(offset) {
-                tables.append((offset, entry & Qcow2Layout.copied != 0))
+                tables.append(L2Place(offset: offset, place: place, isCopied: entry & Qcow2Layout.copied != 0))
             } else if offset != 0 || entry & Qcow2Layout.copied != 0 {
                 tell(report, place, "L1 entry \(index) points to \(offset), where no L2 table can be")
             }
         }
-        tables.sort { $0.offset < $1.offset }
+        tables.sort { ($0.offset, $0.place) < ($1.offset, $1.place) }
         return tables
     }
 
