@@ -42,7 +42,7 @@ struct MDSuperblockTests {
         .enabled(if: Tool.isInstalled("mdadm"), "mdadm is not installed"), arguments: MDSuperblock.Version.allCases)
     func readsAsMdadmDoes(version: MDSuperblock.Version) throws {
         let piece = (offset: Self.place(version), bytes: Self.forged(version))
-        let theirs = try Self.examine([piece])
+        let theirs = try Self.examine([piece, (piece.offset + 8 * 512, Array("bitm".utf8))])
         let all = try MDSuperblock.all(on: TestDisk(length: Self.length, [piece]))
         #expect(all.count == 1)
         let ours = try #require(all.first)
