@@ -63,7 +63,7 @@ private func readPieces(_ reader: any ImageReader, _ random: inout Random) {
 private func walkExtents(_ reader: any ImageReader) {
     let buffer = AlignedBuffer(count: 64 << 10)
     var position: Int64 = 0
-    for _ in 0..<2000 where position < reader.lengthInBytes {
+    for _ in 0..<300 where position < reader.lengthInBytes {
         guard let extent = try? reader.extent(at: position) else { return }
         precondition(
             extent.offset == position && extent.length > 0 && extent.end <= reader.lengthInBytes,

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+internal import BlockIO
+internal import Glibc
+internal import Synchronization
+internal import Testing
+
+/// Threads, their order and their end.
+struct ThreadTests {
+    @Test(arguments: [1, 2, 7, 32])
+    func turnstileKeepsTheOrder(threads: Int) throws {
+        let turnstile = Turnstile(lanes: threads)
+        let order = Mutex<[Int]>([])
+        let inside = Atomic(0)
+        let collisions = Atomic(0)
+        try ParallelWork.run(threads: threads) { thread in
+            for ticket in stride(from: thread, to: 500, by: threads) {
+                // Some come early, some late.
+                if (ticket &* 2_654_435_761) % 7 == 0 { usleep(200) }
+                guard turnstile.enter(ticket) else { return }
+                if inside.add(1, ordering: .relaxed).oldValue != 0 { collisions.add(1, ordering: .relaxed) }
+                order.withLock { $0.append(ticket) }
+                inside.subtract(1, ordering: .relaxed)
+                turnstile.leave()
+            }
+        }
+        #expect(order.withLock { $0 } == Array(0..<500))
+        #expect(collisions.load(ordering: .relaxed) == 0)
+    }
+
+    @Test func shuttingTheTurnstileReleasesEverybody() throws {
+        let turnstile = Turnstile(lanes: 9)
+        let refused = Atomic(0)
+        // Ticket 0 never comes, so all wait until thread 0 shuts.
+        try ParallelWork.run(threads: 9) { thread in
+            if thread == 0 {
+                usleep(50_000)
+                turnstile.shut()
+            } else if !turnstile.enter(thread) {
+                refused.add(1, ordering: .relaxed)
+            }
+        }
+        #expect(refused.load(ordering: .relaxed) == 8)
+        #expect(!turnstile.enter(0))
+    }
+
+    @Test func everyThreadGetsItsNumberOnce() throws {
+        let numbers = Mutex<[Int]>([])
+        try ParallelWork.run(threads: 16) { number in numbers.withLock { $0.append(number) } }
+        #expect(numbers.withLock { $0.sorted() } == Array(0..<16))
+        try ParallelWork.run(threads: 0) { _ in Issue.record("nobody was asked for") }
+        #expect(ParallelWork.processorCount >= 1)
+    }
+
+    @Test func cancellationIsSeenByAll() throws {
+        let flag = CancellationFlag()
+        #expect(!flag.isCancelled)
+        try ParallelWork.run(threads: 4) { thread in
+            if thread == 0 { flag.cancel() } else { while !flag.isCancelled { usleep(100) } }
+        }
+        #expect(flag.isCancelled)
+        flag.cancel()
+        #expect(flag.isCancelled)
+    }
+}
