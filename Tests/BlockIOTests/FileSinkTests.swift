@@ -60,17 +60,18 @@ struct FileSinkTests {
     @Test(.enabled(if: Mount.isPossible, "needs root and mount(2)"))
     func saysThatTheTargetIsFull() throws {
         let folder = try TemporaryFolder()
-        let mount = try Mount("tmpfs", on: folder.folder("small"), options: ["-t", "tmpfs", "-o", "size=64k"])
-        let path = "\(mount.path)/image"
+        let options = ["-t", "tmpfs", "-o", "size=64k", "tmpfs"]
+        let mount = try Mount(options, at: folder.folder("small"), keeping: folder)
+        let path = "\(mount.folder)/image"
         let sink = try FileSink(creating: path)
         try sink.write([UInt8](repeating: 1, count: 4096), at: 0)
         let error = #expect(throws: BlockError.self) { try sink.write([UInt8](repeating: 1, count: 1 << 20), at: 4096) }
         // What fitted was written: the message names what did not.
         #expect(error?.description == "cannot write \(path) at byte 65536 (987136 bytes): No space left on device")
         #expect(error?.hint == "free space on the target, or choose another target")
-        #expect(try Folder.freeSpace(in: mount.path) == 0)
-        #expect(throws: BlockError.self) { try Folder.writeDurably([1], to: "manifest.json", in: mount.path) }
-        #expect(try Folder.names(in: mount.path) == ["image"])
+        #expect(try Folder.freeSpace(in: mount.folder) == 0)
+        #expect(throws: BlockError.self) { try Folder.writeDurably([1], to: "manifest.json", in: mount.folder) }
+        #expect(try Folder.names(in: mount.folder) == ["image"])
     }
 }
 

@@ -28,7 +28,8 @@ struct ChunkFileTests {
     @Test func layoutIsTheDescribedOne() {
         let bytes = header.encoded()
         #expect(bytes.count == 128)
-        #expect(bytes[0..<16] == Array("CCCHUNKS".utf8) + [1, 0, 0, 0, 0, 0, 16, 0])
+        #expect(Array(bytes[0..<8]) == Array("CCCHUNKS".utf8))
+        #expect(bytes[8..<16] == [1, 0, 0, 0, 0, 0, 16, 0])
         #expect(Array(bytes[16..<32]) == header.cloneUUID)
         #expect(bytes[32..<40] == [0, 2, 0x90, 0, 0, 0, 0, 0])
         #expect(bytes[40..<48] == [10, 0, 0, 0, 0, 0, 0, 0])

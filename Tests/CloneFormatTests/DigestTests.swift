@@ -65,7 +65,7 @@ struct ContentDigestTests {
         func content(_ chunk: Int) -> [UInt8] {
             let length = min(1_048_576, Int(self.length) - chunk * 1_048_576)
             guard states[chunk] != .zero else { return [UInt8](repeating: 0, count: length) }
-            return CloneDisk.noise(length, seed: UInt64(chunk) + 1)
+            return SampleContent.bytes(.random, length: length, seed: UInt64(chunk) + 1)
         }
 
         /// The bytes that CloneOnDisk.md, "Content digest", wants hashed.

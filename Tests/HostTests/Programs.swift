@@ -34,35 +34,3 @@ enum Programs {
         return "/\(root)/.build/dist/\(name)"
     }
 }
-
-/// A loop device on a file, detached with the last reference.
-final class LoopDevice: Sendable {
-    let path: String
-
-    init(_ file: String, sectorSize: Int = 512) throws {
-        path =
-            try Tool.output(
-                "losetup", ["--find", "--show", "--sector-size", "\(sectorSize)", file]
-            ).split(separator: "\n").map(String.init).first ?? ""
-        // The read-only flag stays with the device when it is detached: an earlier test may have left it.
-        try Tool.output("blockdev", ["--setrw", path])
-    }
-
-    deinit {
-        // Others on this machine get the device next.
-        _ = try? Tool.run("blockdev", ["--setrw", path])
-        _ = try? Tool.run("losetup", ["-d", path])
-    }
-}
-
-/// A mounted file system, unmounted with the last reference.
-final class Mount: Sendable {
-    let folder: String
-
-    init(_ arguments: [String], at folder: String) throws {
-        self.folder = folder
-        try Tool.output("mount", arguments + [folder])
-    }
-
-    deinit { _ = try? Tool.run("umount", ["-l", folder]) }
-}

@@ -8,6 +8,7 @@ internal import Glibc
 public final class LoopDevice: Sendable {
     /// Path of the device.
     public let path: String
+    private let hasPartitions: Bool
 
     /// Whether loop devices can be attached here; for `.enabled(if:)`.
     public static let areAvailable: Bool = {
@@ -18,35 +19,51 @@ public final class LoopDevice: Sendable {
     }()
 
     /// Attaches `file` with sectors of `sectorSize` bytes; its partitions appear when `scanPartitions` asks for them.
+    ///
+    /// partx(8) reads the table, which not every kernel knows how to.
     public init(_ file: String, sectorSize: Int = 512, scanPartitions: Bool = false) throws {
-        var arguments = ["--find", "--show", "--sector-size", "\(sectorSize)"]
-        if scanPartitions { arguments.append("--partscan") }
-        path = String(try Tool.output("losetup", arguments + [file]).prefix { $0 != "\n" })
+        let arguments = ["--find", "--show", "--sector-size", "\(sectorSize)", file]
+        path = String(try Tool.output("losetup", arguments).prefix { $0 != "\n" })
+        hasPartitions = scanPartitions
+        // The read-only flag stays with the device when it is detached: an earlier test may have left it.
+        try Tool.output("blockdev", ["--setrw", path])
+        if scanPartitions { try Tool.output("partx", ["--update", path]) }
     }
 
-    deinit { _ = try? Tool.run("losetup", ["--detach", path]) }
+    deinit {
+        if hasPartitions { _ = try? Tool.run("partx", ["--delete", path]) }
+        // Others on this machine get the device next.
+        _ = try? Tool.run("blockdev", ["--setrw", path])
+        _ = try? Tool.run("losetup", ["--detach", path])
+    }
 }
 
 /// A mounted file system, unmounted with the last reference.
 ///
 /// Needs root. mount(8).
 public final class Mount: Sendable {
-    /// Path of the mount point.
-    public let path: String
+    /// The mount point.
+    public let folder: String
 
     /// Whether this process may mount; for `.enabled(if:)`.
     public static let isPossible: Bool = {
         guard geteuid() == 0, let folder = try? TemporaryFolder() else { return false }
-        return (try? Mount("tmpfs", on: folder.path, options: ["-t", "tmpfs"])) != nil
+        return (try? Mount(["-t", "tmpfs", "tmpfs"], at: folder.path)) != nil
     }()
 
-    /// Mounts `source` on the folder `path` with `options` for mount(8).
-    public init(_ source: String, on path: String, options: [String] = []) throws {
-        self.path = path
-        try Tool.output("mount", options + [source, path])
+    private let kept: [any Sendable]
+
+    /// Mounts what `arguments` for mount(8) say on `folder`, and keeps `kept`, what lies below, until it is unmounted.
+    public init(_ arguments: [String], at folder: String, keeping kept: any Sendable...) throws {
+        self.folder = folder
+        self.kept = kept
+        try Tool.output("mount", arguments + [folder])
     }
 
-    deinit { _ = try? Tool.run("umount", [path]) }
+    deinit {
+        guard (try? Tool.output("umount", [folder])) == nil else { return }
+        _ = try? Tool.run("umount", ["--lazy", folder])
+    }
 }
 
 extension TemporaryFolder {
