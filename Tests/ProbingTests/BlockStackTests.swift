@@ -81,8 +81,8 @@ struct BlockStackTests {
 
     @Test func seesThroughAReadOnlyBind() throws {
         let fixture = try Fixture()
-        let bind = try Mount(
-            ["--bind", fixture.mount.folder], at: fixture.folder.folder("bind"), keeping: fixture.mount)
+        let folder = try fixture.folder.folder("bind")
+        let bind = try Mount(["--bind", fixture.mount.folder], at: folder, keeping: fixture.mount)
         try Tool.output("mount", ["-o", "remount,bind,ro", bind.folder])
         #expect(try fixture.objection(fixture.device.path, fixture.elsewhere)?.contains("is in use") == true)
         #expect(try fixture.objection(fixture.device.path, bind.folder)?.contains("lies on the source") == true)
