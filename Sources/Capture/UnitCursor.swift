@@ -34,15 +34,12 @@ struct UnitCursor {
         self.unitLength = Int64(unitLength)
     }
 
-    /// Bytes of the disk that were handed out or passed over.
-    var bytesPassed: Int64 { position }
-
     /// Returns the next unit with anything to read, or nil at the disk's end.
     mutating func next() throws(BlockError) -> Unit? {
         while position < source.lengthInBytes {
             let extent = try extentAtPosition()
             if extent.kind == .hole {
-                skip(to: extent.end)
+                position = extent.end
                 continue
             }
             return try collectUnit()
@@ -57,13 +54,11 @@ struct UnitCursor {
         while position < end {
             let extent = try extentAtPosition()
             let until = min(extent.end, end)
-            if extent.kind == .hole {
-                skip(to: until)
-            } else {
+            if extent.kind != .hole {
                 ranges.append(ByteRange(offset: position, length: until - position))
                 bytesToRead += until - position
-                position = until
             }
+            position = until
         }
         defer { nextTicket += 1 }
         return Unit(ticket: nextTicket, offset: start, count: Int(end - start), ranges: ranges)
@@ -84,6 +79,4 @@ struct UnitCursor {
         }
         return extent
     }
-
-    private mutating func skip(to end: Int64) { position = end }
 }

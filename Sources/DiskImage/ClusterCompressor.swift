@@ -20,8 +20,12 @@ final class ClusterCompressor: @unchecked Sendable {
         switch compression {
         case .none: return nil
         case .zlib:
-            guard let compressor = libdeflate_alloc_compressor(Int32(level)) else {
+            // Checked before the conversion: a level that no 32 bits hold must not trap.
+            guard (1...12).contains(level) else {
                 throw .invalid("zlib has no compression level \(level): 1 to 12")
+            }
+            guard let compressor = libdeflate_alloc_compressor(Int32(level)) else {
+                throw .invalid("no memory for the zlib compressor")
             }
             engine = .deflate(compressor)
         case .zstd:

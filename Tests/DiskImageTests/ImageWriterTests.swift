@@ -101,6 +101,13 @@ struct ImageWriterTests {
         #expect(throws: ImageError.self) { try Qcow2Writer.check(.init(clusterSize: size), diskLength: 1 << 20) }
     }
 
+    @Test(arguments: [ImageCompression.zlib, .zstd], [Int.min, -1, 0, 23, Int.max])
+    func refusesLevelsThatDoNotExist(compression: ImageCompression, level: Int) {
+        #expect(throws: ImageError.self) {
+            try Qcow2Writer.check(.init(compression: compression, level: level), diskLength: 1 << 20)
+        }
+    }
+
     @Test func refusesADiskThatItsTablesCannotHold() {
         #expect(throws: ImageError.self) { try Qcow2Writer.check(.init(clusterSize: 512), diskLength: 8 << 40) }
         #expect(throws: ImageError.self) {
