@@ -206,14 +206,18 @@ public struct CloneCapture: Sendable {
     private func finish(
         _ folder: String, _ journal: Journal, _ records: [DiskRecord]
     ) throws(CaptureError) -> Manifest {
-        let manifest = Manifest(
+        var manifest = Manifest(
             cloneId: journal.cloneId, cloneUuid: journal.cloneUuid, machine: machine, agent: agent,
             startedAt: journal.startedAt, finishedAt: Timestamp().rfc3339, disks: records)
+        let domain = Array(
+            DomainXML(cloneId: manifest.cloneId, machine: machine.inventory ?? Machine(), disks: records).text.utf8)
+        manifest.domainDigest = Digest(of: domain)
         let bytes: [UInt8]
         do { bytes = try manifest.sealed() } catch {
             throw .format(.damaged(file: Manifest.fileName, reason: "\(error)"))
         }
         do throws(BlockError) {
+            try Folder.writeDurably(domain, to: DomainXML.fileName, in: folder)
             try Folder.synchronize(folder)
             try Folder.writeDurably(bytes, to: Manifest.fileName, in: folder)
             try Folder.remove("\(folder)/\(Journal.fileName)")

@@ -59,6 +59,7 @@ public struct CloneVerification: Sendable {
         }
         let log = ProblemLog()
         for problem in manifest.contradictions() { log.add(problem) }
+        if let problem = DomainCheck.problem(manifest, folder: folder) { log.add(problem) }
 
         // Hostile lengths may add up to more than a number holds.
         let lengths = manifest.disks.map(\.lengthInBytes)

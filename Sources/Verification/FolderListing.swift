@@ -6,7 +6,7 @@ internal import CloneFormat
 struct FolderListing {
     /// Files of a clone that belong to no single disk.
     static let ownFiles: Set = [
-        Manifest.fileName, "\(Manifest.fileName).sig", Receipt.fileName, CloneEvent.fileName, "domain.xml",
+        Manifest.fileName, "\(Manifest.fileName).sig", Receipt.fileName, CloneEvent.fileName, DomainXML.fileName,
     ]
     /// Most unexpected files that are named.
     private static let maximumNamed = 50
