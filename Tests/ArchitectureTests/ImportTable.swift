@@ -23,7 +23,7 @@ struct ImportTable {
             "CloneFormat": ["CZlib", "Crypto", "FoundationEssentials"],
             "DiskImage": ["BlockIO", "CDeflate", "CZstd", "Glibc"],
             "DiskLayout": ["BlockIO", "CZlib"],
-            "Probing": ["BlockIO", "CLinux", "Glibc", "SystemPackage"],
+            "Probing": ["BlockIO", "CLinux", "CloneFormat", "DiskLayout", "Glibc", "SystemPackage"],
             "Capture": ["BlockIO", "CloneFormat", "Crypto", "DiskImage", "Glibc"],
             "Verification": ["BlockIO", "CloneFormat", "Crypto", "DiskImage", "Glibc"],
             "Console": ["Glibc"],
