@@ -24,7 +24,7 @@ public final class FileSink: BlockSink {
     /// - Throws: `BlockError` with the kernel's answer.
     public init(creating path: String, direct wantsDirect: Bool = false) throws(BlockError) {
         name = path
-        let flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC
+        let flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC
         switch retryingOnInterrupt({ Glibc.open(path, flags, mode_t(0o644)) }) {
         case .success(let raw): descriptor = FileDescriptor(rawValue: raw)
         case .failure(let errno): throw BlockError(.create, path, .system(errno))
@@ -74,6 +74,23 @@ public final class FileSink: BlockSink {
             }
         }
         return true
+    }
+
+    /// Fills `buffer` with what was written at `offset`; zeros behind the file's end.
+    public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
+        var done = 0
+        while done < buffer.count {
+            let rest = buffer.part(done, buffer.count - done)
+            let result = retryingOnInterrupt {
+                pread(descriptor.rawValue, rest.baseAddress, rest.count, off_t(offset) + off_t(done))
+            }
+            switch result {
+            case .success(0): return rest.clear()
+            case .success(let count): done += count
+            case .failure(let errno):
+                throw BlockError(.read, name, offset: offset + Int64(done), length: rest.count, .system(errno))
+            }
+        }
     }
 
     /// Sets the file's length in bytes.

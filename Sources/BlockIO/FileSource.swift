@@ -130,7 +130,8 @@ public final class FileSource: BlockSource {
     }
 
     private func isAligned(_ buffer: UnsafeMutableRawBufferPointer, _ offset: Int64) -> Bool {
-        let mask = max(physicalSectorSize, logicalSectorSize) - 1
+        // The logical size is all that direct I/O asks for; a bad sector of 512 bytes is then no more than that.
+        let mask = logicalSectorSize - 1
         return (Int(bitPattern: buffer.baseAddress) | buffer.count | Int(offset)) & mask == 0
     }
 

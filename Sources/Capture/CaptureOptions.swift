@@ -19,6 +19,10 @@ public struct CaptureOptions: Sendable, Hashable {
     public var jobs: Int?
     /// Whether images are written past the page cache, where the target grants that.
     public var writesDirect: Bool
+    /// How often bad sectors are read again after all else.
+    public var retries = 1
+    /// Longest time that is spent on a disk's bad places; nil for as long as it takes.
+    public var recoveryTimeLimit: Duration?
 
     /// Makes options; the defaults are an uncompressed qcow2 image with 64 KiB clusters and 256 MiB in flight.
     public init(

@@ -150,10 +150,12 @@ public struct CloneCapture: Sendable {
             source: disk.source, writer: writer, chunkFile: chunks, options: options, folder: folder,
             progress: progress, cancellation: cancellation
         ).run()
+        let unreadable = result.unreadable.reduce(0) { $0 + $1.length }
+        if unreadable > 0 { try writeRescueMap(of: disk, result.unreadable, folder) }
         events.append(
             CloneEvent(
-                .diskFinished, disk: disk.name, bytesRead: result.bytesRead,
-                seconds: (clock.now - start) / .seconds(1)))
+                .diskFinished, disk: disk.name, message: unreadable > 0 ? "\(unreadable) bytes are unreadable" : nil,
+                bytesRead: result.bytesRead, seconds: (clock.now - start) / .seconds(1)))
         return DiskRecord(
             name: disk.name, order: order, source: disk.source.name, lengthInBytes: length,
             logicalSectorSizeInBytes: disk.source.logicalSectorSize,
@@ -161,8 +163,21 @@ public struct CloneCapture: Sendable {
             image: imageRecord(imageFile, result.summary),
             chunks: try chunkRecord(chunkFile, folder, result.header),
             bytes: ByteTotals(
-                read: result.bytesRead, skipped: length - result.bytesRead, unreadable: 0),
-            skipped: result.skippedTotal.extents > 0 ? [result.skippedTotal] : [], skippedExtents: result.skipped)
+                read: result.bytesRead, skipped: length - result.bytesRead - unreadable, unreadable: unreadable),
+            skipped: result.skippedTotal.extents > 0 ? [result.skippedTotal] : [], skippedExtents: result.skipped,
+            unreadable: Array(result.unreadable.prefix(Manifest.maximumListedExtents)))
+    }
+
+    /// Writes the list of all that is missing, for people and for GNU ddrescue.
+    private func writeRescueMap(
+        of disk: CaptureDisk, _ bad: [ByteRange], _ folder: String
+    ) throws(CaptureError) {
+        let map = RescueMap(diskLength: disk.source.lengthInBytes, bad: bad)
+        do throws(BlockError) {
+            try Folder.writeDurably(Array(map.text.utf8), to: "\(disk.name).map", in: folder)
+        } catch {
+            throw .io(error)
+        }
     }
 
     private func makeWriter(_ path: String, _ length: Int64) throws(CaptureError) -> any ImageWriter {

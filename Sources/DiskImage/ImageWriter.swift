@@ -22,6 +22,12 @@ public protocol ImageWriter: Sendable {
     /// Writes the unit's content to its place. Any thread, any order.
     func write(_ unit: ImageUnit) throws(ImageError)
 
+    /// Stores `bytes` at guest byte `offset` in a unit that was prepared with `storesAll`, and is written.
+    func rewrite(_ bytes: UnsafeRawBufferPointer, at offset: Int64, in place: StoredUnit) throws(ImageError)
+
+    /// Fills a unit with what was stored of it.
+    func readBack(_ place: StoredUnit, into unit: ImageUnit) throws(ImageError)
+
     /// Completes the image and returns when all of it is on stable storage.
     func finish() throws(ImageError) -> ImageSummary
 }
@@ -54,6 +60,8 @@ public final class ImageUnit: @unchecked Sendable {
     /// Compressed clusters one behind the other.
     let packed: AlignedBuffer?
     let compressor: ClusterCompressor?
+    /// Whether all of the content is to be stored as it is, zeros too, so that it can be written again.
+    public var storesAll = false
     /// What is to be stored, ascending.
     var pieces: [Piece] = []
     /// What is to be written where.
@@ -93,6 +101,9 @@ public final class ImageUnit: @unchecked Sendable {
             writes.append(write)
         }
     }
+
+    /// Where the unit is stored, once it is placed.
+    public var place: StoredUnit { StoredUnit(offset: offset, count: count, writes: writes) }
 
     /// Performs the writes.
     func writeOut(to sink: any BlockSink) throws(ImageError) {

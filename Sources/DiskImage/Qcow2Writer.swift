@@ -84,6 +84,10 @@ public final class Qcow2Writer: ImageWriter {
         var packed = 0
         for offset in stride(from: 0, to: padded, by: size) {
             let cluster = UnsafeRawBufferPointer(unit.content.bytes.part(offset, size))
+            if unit.storesAll {
+                unit.pieces.append(.init(offset: offset, count: size))
+                continue
+            }
             if cluster.isAllZero { continue }
             if let compressor = unit.compressor, let memory = unit.packed?.bytes,
                 let count = compressor.compress(cluster, into: memory.part(packed, worthwhile))
@@ -115,6 +119,16 @@ public final class Qcow2Writer: ImageWriter {
 
     /// Writes the unit to its place; see `ImageWriter`.
     public func write(_ unit: ImageUnit) throws(ImageError) { try unit.writeOut(to: sink) }
+
+    /// Stores a part of a unit again; see `ImageWriter`.
+    public func rewrite(_ bytes: UnsafeRawBufferPointer, at offset: Int64, in place: StoredUnit) throws(ImageError) {
+        try place.rewrite(bytes, at: offset, to: sink)
+    }
+
+    /// Fills a unit with what was stored of it; see `ImageWriter`.
+    public func readBack(_ place: StoredUnit, into unit: ImageUnit) throws(ImageError) {
+        try place.read(into: unit, from: sink)
+    }
 
     /// Completes the image; see `ImageWriter`.
     public func finish() throws(ImageError) -> ImageSummary {

@@ -27,7 +27,7 @@ public struct RawImageWriter: ImageWriter {
         unit.pieces.removeAll(keepingCapacity: true)
         for offset in stride(from: 0, to: unit.count, by: Self.blockSize) {
             let count = min(Self.blockSize, unit.count - offset)
-            if !UnsafeRawBufferPointer(unit.content.bytes.part(offset, count)).isAllZero {
+            if unit.storesAll || !UnsafeRawBufferPointer(unit.content.bytes.part(offset, count)).isAllZero {
                 unit.pieces.append(.init(offset: offset, count: count))
             }
         }
@@ -46,6 +46,16 @@ public struct RawImageWriter: ImageWriter {
 
     /// Writes the unit to its place; see `ImageWriter`.
     public func write(_ unit: ImageUnit) throws(ImageError) { try unit.writeOut(to: sink) }
+
+    /// Stores a part of a unit again; see `ImageWriter`.
+    public func rewrite(_ bytes: UnsafeRawBufferPointer, at offset: Int64, in place: StoredUnit) throws(ImageError) {
+        try place.rewrite(bytes, at: offset, to: sink)
+    }
+
+    /// Fills a unit with what was stored of it; see `ImageWriter`.
+    public func readBack(_ place: StoredUnit, into unit: ImageUnit) throws(ImageError) {
+        try place.read(into: unit, from: sink)
+    }
 
     /// Completes the image; see `ImageWriter`.
     public func finish() throws(ImageError) -> ImageSummary {

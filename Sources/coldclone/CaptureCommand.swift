@@ -50,6 +50,12 @@ struct CaptureCommand: ParsableCommand {
     @Option(help: "Threads that read, hash, compress and write. (default: four a processor)")
     var jobs: Int?
 
+    @Option(help: "How often bad sectors are read again, after everything else is safe.")
+    var retries = 1
+
+    @Option(help: "Longest time for a disk's bad places, such as 90s, 30m or 2h; 0 for as long as it takes.")
+    var timeoutPerDisk = TimeSpan(seconds: 3600)
+
     @Flag(help: "Write images past the page cache where the target grants it: for machines with little memory.")
     var direct = false
 
@@ -62,6 +68,7 @@ struct CaptureCommand: ParsableCommand {
     func validate() throws {
         if sources.isEmpty { throw ValidationError("name at least one SOURCE") }
         if let jobs, !(1...1024).contains(jobs) { throw ValidationError("--jobs is 1 to 1024") }
+        if !(0...1000).contains(retries) { throw ValidationError("--retries is 0 to 1000") }
         if format == .raw, compression != .none {
             throw ValidationError("a raw image cannot be compressed: use --format qcow2, or --compression none")
         }
@@ -72,12 +79,15 @@ struct CaptureCommand: ParsableCommand {
         SignalWatcher.start { cancellation.cancel() }
         let log = Log(level: logLevel)
         let disks = try openSources(log)
+        var options = CaptureOptions(
+            format: format, compression: compression, level: level, clusterSize: clusterSize.bytes,
+            memoryLimit: memory.bytes, jobs: jobs, writesDirect: direct)
+        options.retries = retries
+        options.recoveryTimeLimit = timeoutPerDisk.seconds == 0 ? nil : .seconds(timeoutPerDisk.seconds)
         let capture = CloneCapture(
             disks: disks, target: target.folder,
             machine: MachineIdentity(name: name ?? MachineName.serial ?? "machine"), agent: Version.program,
-            options: CaptureOptions(
-                format: format, compression: compression, level: level, clusterSize: clusterSize.bytes,
-                memoryLimit: memory.bytes, jobs: jobs, writesDirect: direct))
+            options: options)
         let progress = CaptureProgress()
         let reporter = ProgressReporter { progress.sample }
         let clock = ContinuousClock()
