@@ -64,7 +64,7 @@ struct DomainDiskBus: Sendable, Hashable {
         }
     }
 
-    /// Returns a number from 0 as the kernel letters its disks: a…z, aa…
+    /// Returns a number from 0 in the kernel's letters for disks, a to z, then aa.
     static func letters(_ number: Int) -> String {
         var rest = max(number, 0)
         var text = ""

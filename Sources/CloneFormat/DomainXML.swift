@@ -48,7 +48,7 @@ public struct DomainXML: Sendable {
         return domain.rendered(indent: 0)
     }
 
-    /// Rounded up to MiB: the kernel's share is not in MemTotal. Without an inventory, 2 GiB.
+    /// Rounded up to MiB, as the kernel's share is not in MemTotal; 2 GiB without an inventory.
     private var memoryInKiB: Int64 {
         if let physical = machine.memory.physicalMb, physical > 0, physical < 1 << 40 { return Int64(physical) << 10 }
         let total = machine.memory.total > 0 ? min(machine.memory.total, 1 << 50) : 2 << 30

@@ -50,7 +50,9 @@ struct ProbeReport {
     }
 
     private var controllers: String {
-        var table = TextTable(columns: [.left("address"), .left("kind"), .left("driver"), .left("disks"), .left("device")])
+        var table = TextTable(columns: [
+            .left("address"), .left("kind"), .left("driver"), .left("disks"), .left("device"),
+        ])
         for controller in machine.controllers {
             let name = Self.join([controller.vendor, controller.product ?? controller.pciId])
             table.rows.append([
@@ -180,7 +182,8 @@ struct ProbeReport {
 
     private var systems: String {
         var table = TextTable(columns: [
-            .left("volume"), .left("system"), .left("host name"), .left("state"), .left("boot"), .left("not on its disks"),
+            .left("volume"), .left("system"), .left("host name"), .left("state"), .left("boot"),
+            .left("not on its disks"),
         ])
         for system in machine.systems {
             let elsewhere = system.mounts.filter { $0.resolution == "network" || $0.resolution == "unresolved" }

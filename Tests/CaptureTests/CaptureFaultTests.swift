@@ -41,7 +41,9 @@ struct CaptureFaultTests {
         let error = try expectFailure(folder) {
             _ = try CaptureRun(folder, CaptureOptions()).capture(disks: [CaptureDisk(name: "sda", source: faulty)])
         }
-        #expect(error.description == "cannot read \(faulty.name) at byte \(offset) (1048576 bytes): No such device or address")
+        #expect(
+            error.description
+                == "cannot read \(faulty.name) at byte \(offset) (1048576 bytes): No such device or address")
         #expect(error.hint != nil)
     }
 

@@ -18,7 +18,10 @@ struct InterruptionTests {
     static let moments: [Moment] =
         [1, 2, 3, 6, 9, 11].map { Moment(call: "pwrite64", when: $0) }
         + (1...14).map { Moment(call: "fsync", when: $0) }
-        + [Moment(call: "rename", when: 1), Moment(call: "rename", when: 2), Moment(call: "rename", when: 3), Moment(call: "unlink", when: 3)]
+        + [
+            Moment(call: "rename", when: 1), Moment(call: "rename", when: 2), Moment(call: "rename", when: 3),
+            Moment(call: "unlink", when: 3),
+        ]
         + [1, 2].map { Moment(call: "ftruncate", when: $0) }
 
     private func run(_ folder: TemporaryFolder, inject: String, _ options: [String] = []) throws -> Tool.Result {

@@ -39,7 +39,8 @@ public struct MachineFindings: Sendable {
                     .critical, "disks-hidden", controller.pciAddress,
                     what: "\(name) is in \(mode) mode, which hides disks from all but its own driver",
                     why: "what this system does not see will not be in the clone",
-                    action: "set the controller to AHCI or NVMe mode in the firmware set-up for the time of the capture, "
+                    action:
+                        "set the controller to AHCI or NVMe mode in the firmware set-up for the time of the capture, "
                         + "and back afterwards; do not start the installed system in between")
             }
             if controller.driver == nil {
