@@ -55,8 +55,8 @@ let package = Package(
         room("DiskImage", ["BlockIO", "CDeflate", "CZstd"]),
         room("DiskLayout", ["BlockIO", "CZlib"]),
         room("Probing", ["BlockIO", "CLinux", "CloneFormat", "DiskLayout"]),
-        room("Capture", ["BlockIO", "CloneFormat", "DiskImage", crypto]),
         room("Verification", ["BlockIO", "CloneFormat", "DiskImage", crypto]),
+        room("Capture", ["BlockIO", "CloneFormat", "DiskImage", "Verification", crypto]),
         room("Console", []),
         room("Receiver", ["BlockIO", "CloneFormat", "Verification", crypto, subprocess, system]),
         .executableTarget(

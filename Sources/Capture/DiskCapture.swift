@@ -35,6 +35,7 @@ final class DiskCapture: Sendable {
     private let cancellation: CancellationFlag
     private let threads: Int
     private let turnstile: Turnstile
+    private let checkpoints: CheckpointLog?
     private let cursor: Mutex<UnitCursor>
     private let chunks: Mutex<ChunkFileWriter>
     private let failure = Mutex<CaptureError?>(nil)
@@ -42,10 +43,15 @@ final class DiskCapture: Sendable {
     private let options: CaptureOptions
     private let folder: String
 
+    /// Prepares the capture of a disk, behind `resumed` where an earlier run has left something.
+    ///
+    /// - Parameter checkpoints: keeps the journal; nil for measurements.
     init(
         source: any BlockSource, writer: any ImageWriter, chunkFile: ChunkFileWriter, options: CaptureOptions,
-        folder: String, progress: CaptureProgress, cancellation: CancellationFlag
+        folder: String, progress: CaptureProgress, cancellation: CancellationFlag, checkpoints: CheckpointLog? = nil,
+        resumed: ResumedDisk? = nil
     ) {
+        self.checkpoints = checkpoints
         self.source = source
         self.writer = writer
         self.progress = progress
@@ -53,9 +59,13 @@ final class DiskCapture: Sendable {
         self.folder = folder
         self.options = options
         threads = options.threadCount(unitLength: writer.unitLength)
-        turnstile = Turnstile(lanes: threads)
-        cursor = Mutex(UnitCursor(source: source, unitLength: writer.unitLength))
+        turnstile = Turnstile(lanes: threads, first: resumed?.unitCount ?? 0)
+        cursor = Mutex(resumed?.cursor ?? UnitCursor(source: source, unitLength: writer.unitLength))
         chunks = Mutex(chunkFile)
+        health.withLock {
+            $0.deferred = resumed?.deferred ?? []
+            $0.knownGood = resumed?.knownGood
+        }
     }
 
     /// Runs to the end, and returns when image and chunk file are on stable storage.
@@ -133,6 +143,7 @@ final class DiskCapture: Sendable {
             let slot = try place(unit, digests)
             turnstile.leave()
             do throws(ImageError) { try writer.write(unit) } catch { throw .image(error) }
+            try note(unit, digests, missing, ticket: next.ticket)
             if let slot, !missing.isEmpty {
                 try postpone(DeferredUnit(place: unit.place, slot: slot, missing: missing))
             }
@@ -150,6 +161,20 @@ final class DiskCapture: Sendable {
                 return unit
             }
         }.get()
+    }
+
+    /// Tells the journal of a unit that is written.
+    private func note(
+        _ unit: ImageUnit, _ digests: [Digest?], _ missing: [ByteRange], ticket: Int
+    ) throws(CaptureError) {
+        guard let checkpoints else { return }
+        let record = DiskJournal.record(
+            unit.placement, unitLength: writer.unitLength, digests: digests, missing: missing)
+        do throws(BlockError) {
+            try checkpoints.finish(record, ticket: ticket, count: unit.count)
+        } catch {
+            throw .io(error)
+        }
     }
 
     /// Keeps a unit for a second look, when all others are safe.
@@ -225,6 +250,7 @@ final class DiskCapture: Sendable {
     private func fail(_ error: CaptureError) {
         failure.withLock { if $0 == nil { $0 = error } }
         turnstile.shut()
+        checkpoints?.shut()
     }
 
     /// Turns a throwing body into a value that may leave a lock.

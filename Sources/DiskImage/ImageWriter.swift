@@ -25,8 +25,14 @@ public protocol ImageWriter: Sendable {
     /// Stores `bytes` at guest byte `offset` in a unit that was prepared with `storesAll`, and is written.
     func rewrite(_ bytes: UnsafeRawBufferPointer, at offset: Int64, in place: StoredUnit) throws(ImageError)
 
-    /// Fills a unit with what was stored of it.
+    /// Fills a unit with what was stored of it, zeros where nothing is.
     func readBack(_ place: StoredUnit, into unit: ImageUnit) throws(ImageError)
+
+    /// Gives a unit of an earlier run, as `UnitPlacement` noted it, the place it had: same order, same place.
+    func replay(_ placement: UnitPlacement) throws(ImageError) -> StoredUnit
+
+    /// Cuts off what an earlier run wrote behind the last unit that was placed.
+    func discardRest() throws(ImageError)
 
     /// Completes the image and returns when all of it is on stable storage.
     func finish() throws(ImageError) -> ImageSummary
@@ -66,6 +72,8 @@ public final class ImageUnit: @unchecked Sendable {
     var pieces: [Piece] = []
     /// What is to be written where.
     var writes: [Write] = []
+    /// Where each piece is stored.
+    var stored: [StoredUnit.Piece] = []
 
     /// A part of the content that is stored.
     struct Piece {
@@ -103,7 +111,14 @@ public final class ImageUnit: @unchecked Sendable {
     }
 
     /// Where the unit is stored, once it is placed.
-    public var place: StoredUnit { StoredUnit(offset: offset, count: count, writes: writes) }
+    public var place: StoredUnit { StoredUnit(offset: offset, count: count, pieces: stored) }
+
+    /// What is stored of the unit, once it is prepared: enough to give it its place again.
+    public var placement: UnitPlacement {
+        UnitPlacement(
+            offset: offset, count: count,
+            pieces: pieces.map { .init(offset: $0.offset, count: $0.count, isPacked: $0.packedOffset != nil) })
+    }
 
     /// Performs the writes.
     func writeOut(to sink: any BlockSink) throws(ImageError) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 public import BlockIO
-internal import CloneFormat
+public import CloneFormat
 
 /// Re-reads a clone's folder and holds it against its manifest.
 ///
@@ -37,6 +37,21 @@ public struct CloneVerification: Sendable {
     public init(folder: String, options: Options = Options()) {
         self.folder = folder
         self.options = options
+    }
+
+    /// Returns what is wrong with the files of one disk, as its record describes them.
+    ///
+    /// - Throws: `VerificationError` when it was cancelled, or when there are no threads.
+    public func problems(
+        of disk: DiskRecord, cloneUuid: String, cancellation: CancellationFlag
+    ) throws(VerificationError) -> [Problem] {
+        let log = ProblemLog()
+        _ = try DiskVerification(
+            folder: folder, disk: disk, cloneUUID: UUIDText.bytes(cloneUuid) ?? [], options: options, log: log,
+            progress: VerificationProgress(), cancellation: cancellation
+        ).run()
+        guard !cancellation.isCancelled else { throw .cancelled(folder: folder) }
+        return log.collected.problems
     }
 
     /// Verifies the clone; every fault of it is a problem in the report, none is an error.

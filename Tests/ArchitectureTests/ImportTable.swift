@@ -24,7 +24,7 @@ struct ImportTable {
             "DiskImage": ["BlockIO", "CDeflate", "CZstd", "Glibc"],
             "DiskLayout": ["BlockIO", "CZlib"],
             "Probing": ["BlockIO", "CLinux", "CloneFormat", "DiskLayout", "Glibc", "SystemPackage"],
-            "Capture": ["BlockIO", "CloneFormat", "Crypto", "DiskImage", "Glibc"],
+            "Capture": ["BlockIO", "CloneFormat", "Crypto", "DiskImage", "Glibc", "Verification"],
             "Verification": ["BlockIO", "CloneFormat", "Crypto", "DiskImage", "Glibc"],
             "Console": ["Glibc"],
             "Receiver": [

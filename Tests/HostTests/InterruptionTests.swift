@@ -49,6 +49,11 @@ struct InterruptionTests {
         } else {
             #expect(verification.status == 4)
             #expect(verification.output.contains("incomplete"))
+            // And it goes on from there, unless not even its journal was begun.
+            guard try Tool.run("test", ["-e", "\(clone)/journal"]).status == 0 else { return }
+            let resumed = try Tool.run(Programs.agent, ["capture", "--resume", clone])
+            #expect(resumed.status == 0, "\(resumed.errors)")
+            #expect(try Tool.run(Programs.receiver, ["verify", "--no-receipt", clone]).status == 0)
         }
     }
 
