@@ -21,7 +21,7 @@ struct Coldclone: ParsableCommand {
               0 done   1 failed   3 done, with unreadable ranges   4 verification failed   64 usage   130 cancelled
             """,
         version: Version.text,
-        subcommands: [BenchCommand.self, CaptureCommand.self, VerifyCommand.self])
+        subcommands: [ProbeCommand.self, BenchCommand.self, CaptureCommand.self, VerifyCommand.self])
 }
 
 @main

@@ -73,7 +73,7 @@ public struct MachineFindings: Sendable {
     }
 
     private mutating func disks(_ machine: Machine) {
-        if !machine.disks.contains(where: { !$0.isLiveMedium && $0.kind != "optical" }) {
+        if !machine.disks.contains(where: { $0.kind != "optical" }) {
             add(
                 .critical, "no-disk", "machine", what: "no disk is visible",
                 why: "there is nothing to clone", action: "look at the controllers and their drivers")
