@@ -67,8 +67,8 @@ public final class Sysroot: Sendable {
 
     /// Takes what was read at `path`, and below the link on its way, out of the recording; keeps `entry` in its place.
     func record(_ path: String, _ entry: Entry, insteadOf link: String) {
-        guard let recorded, let canonical = resolve(path), let target = resolve(link) else { return }
-        recorded.withLock { recorded in
+        guard let canonical = resolve(path), let target = resolve(link) else { return }
+        recorded?.withLock { recorded in
             recorded[canonical] = nil
             recorded[target] = nil
             recorded[link] = nil
@@ -131,10 +131,7 @@ public final class Sysroot: Sendable {
         if let known = resolved.withLock({ $0[path] }) { return known }
         let result = walk(path)
         resolved.withLock { $0[path] = .some(result) }
-        if let result, let recorded {
-            let found = entry(result) ?? .folder
-            recorded.withLock { if $0[result] == nil { $0[result] = found } }
-        }
+        if let result { recorded?.withLock { if $0[result] == nil { $0[result] = entry(result) ?? .folder } } }
         return result
     }
 
