@@ -53,7 +53,7 @@ let package = Package(
         room("BlockIO", ["CLinux", system]),
         room("CloneFormat", ["CZlib", crypto]),
         room("DiskImage", ["BlockIO", "CDeflate", "CZstd"]),
-        room("DiskLayout", ["BlockIO", "CZlib"]),
+        room("DiskLayout", ["BlockIO", "CBlkid", "CZlib"]),
         room("Probing", ["BlockIO", "CLinux", "CloneFormat", "DiskLayout"]),
         room("Verification", ["BlockIO", "CloneFormat", "DiskImage", crypto]),
         room("Capture", ["BlockIO", "CloneFormat", "DiskImage", "Verification", crypto]),

@@ -41,6 +41,9 @@ public final class FileSource: BlockSource {
         case devices
     }
 
+    /// The path itself, from its first byte.
+    public var filePlace: FilePlace? { FilePlace(path: name, offset: 0) }
+
     /// Opens `path` read-only; a block device is set read-only in the kernel first when `protect` asks for it.
     ///
     /// Returns without side effects on the medium: `O_RDONLY`, no `O_EXCL`. open(2).
