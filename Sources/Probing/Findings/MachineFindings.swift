@@ -141,6 +141,11 @@ public struct MachineFindings: Sendable {
     }
 
     private mutating func volume(_ name: String, _ content: VolumeContent) {
+        for problem in content.problems {
+            add(
+                .critical, "unreadable", name, what: problem, why: "what lies there cannot be told",
+                action: "check the disk's health, cables and power; a capture tries again, sector by sector")
+        }
         if content.ambivalent.count > 1 {
             add(
                 .warning, "ambivalent", name,
