@@ -54,6 +54,7 @@ let package = Package(
         room("CloneFormat", ["CZlib", crypto]),
         room("DiskImage", ["BlockIO", "CDeflate", "CZstd"]),
         room("DiskLayout", ["BlockIO", "CBlkid", "CZlib"]),
+        room("ISCSI", ["BlockIO", "CISCSI", system]),
         room("Probing", ["BlockIO", "CLinux", "CloneFormat", "DiskLayout"]),
         room("Verification", ["BlockIO", "CloneFormat", "DiskImage", crypto]),
         room("Capture", ["BlockIO", "CloneFormat", "DiskImage", "Verification", crypto]),
@@ -63,7 +64,7 @@ let package = Package(
             name: "coldclone",
             dependencies: [
                 "BlockIO", "CBlkid", "CDeflate", "CISCSI", "CParted", "CZlib", "CZstd", "Capture", "CloneFormat",
-                "Console", "DiskImage", "Probing", "Verification", arguments,
+                "Console", "DiskImage", "ISCSI", "Probing", "Verification", arguments,
             ], swiftSettings: strict),
         .executableTarget(
             name: "coldclone-receiver",
@@ -82,6 +83,7 @@ let package = Package(
         tests("DiskImageTests", ["BlockIO", "DiskImage", system]),
         tests("ProbingTests", ["BlockIO", "CLinux", "CloneFormat", "Probing"]),
         tests("DiskLayoutTests", ["BlockIO", "DiskLayout"]),
+        tests("ISCSITests", ["BlockIO", "ISCSI", system]),
         tests("CaptureTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Verification", system]),
         tests("VerificationTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Verification", system]),
         tests("ConsoleTests", ["Console"]),
