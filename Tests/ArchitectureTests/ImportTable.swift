@@ -17,12 +17,13 @@ struct ImportTable {
     var language: Set<String> = ["Swift", "Synchronization"]
 
     static let coldclone = ImportTable(
-        cRooms: ["CBlkid", "CDeflate", "CISCSI", "CLinux", "CParted", "CZlib", "CZstd"],
+        cRooms: ["CBlkid", "CDeflate", "CExt2fs", "CISCSI", "CLinux", "CParted", "CZlib", "CZstd"],
         mayImport: [
             "BlockIO": ["CLinux", "Glibc", "SystemPackage"],
             "CloneFormat": ["CZlib", "Crypto", "FoundationEssentials"],
             "DiskImage": ["BlockIO", "CDeflate", "CZstd", "Glibc"],
             "DiskLayout": ["BlockIO", "CZlib"],
+            "FileSystems": ["BlockIO", "CExt2fs", "CZlib", "CZstd", "Glibc"],
             "Probing": ["BlockIO", "CLinux", "Glibc", "SystemPackage"],
             "Capture": ["BlockIO", "CloneFormat", "Crypto", "DiskImage", "Glibc"],
             "Verification": ["BlockIO", "CloneFormat", "Crypto", "DiskImage", "Glibc"],
@@ -51,6 +52,7 @@ struct ImportTable {
             ],
             "DiskImage": ["CloneFormat", "Crypto", "Probing", "Receiver", "Subprocess"],
             "DiskLayout": ["Capture", "CloneFormat", "Console", "DiskImage", "Probing", "Receiver"],
+            "FileSystems": ["Capture", "CloneFormat", "Console", "DiskImage", "Probing", "Receiver"],
             "Probing": ["Capture", "DiskImage"],
             "Capture": ["Console", "Probing", "Receiver"],
             "Verification": ["Capture", "Console", "Probing", "Receiver"],
