@@ -207,6 +207,12 @@ public struct RootedReader: FileSystemReader {
     /// The directory that `/` names.
     public let root: FileID
 
+    /// Takes the directory `root` of `base` for the root.
+    public init(_ base: any FileSystemReader, root: FileID) {
+        self.base = base
+        self.root = root
+    }
+
     /// Takes the directory `path` of `base` for the root; nil when there is none.
     public init?(_ base: any FileSystemReader, at path: String) throws(FileSystemError) {
         guard let root = try base.locate(path), try base.status(of: root).type == .directory else { return nil }

@@ -24,7 +24,7 @@ struct ImportTable {
             "DiskImage": ["BlockIO", "CDeflate", "CZstd", "Glibc"],
             "DiskLayout": ["BlockIO", "CZlib"],
             "FileSystems": ["BlockIO", "CExt2fs", "CZlib", "CZstd", "Glibc"],
-            "Probing": ["BlockIO", "CLinux", "Glibc", "SystemPackage"],
+            "Probing": ["BlockIO", "CLinux", "CloneFormat", "DiskLayout", "FileSystems", "Glibc", "SystemPackage"],
             "Capture": ["BlockIO", "CloneFormat", "Crypto", "DiskImage", "Glibc"],
             "Verification": ["BlockIO", "CloneFormat", "Crypto", "DiskImage", "Glibc"],
             "Console": ["Glibc"],

@@ -52,7 +52,7 @@ enum Trees {
     }
 
     static func write(_ text: String, to path: String) throws {
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o644)
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw ToolError("cannot create \(path): errno \(errno)") }
         defer { close(descriptor) }
         let bytes = Array(text.utf8)
