@@ -29,7 +29,9 @@ public enum FileSystemKind: String, Sendable, Hashable, CaseIterable {
         case nil: return nil
         case .ext2, .ext3, .ext4: return try ExtReader(bytes)
         case .xfs: return try XFSReader(bytes)
-        case .btrfs, .ntfs, .vfat: return nil
+        case .ntfs: return try NTFSReader(bytes)
+        case .vfat: return try FATReader(bytes)
+        case .btrfs: return nil
         }
     }
 
@@ -42,6 +44,9 @@ public enum FileSystemKind: String, Sendable, Hashable, CaseIterable {
         }
         if let fields = try bytes.fieldsIfPresent(at: 0, count: 512) {
             if fields.big(0, as: UInt32.self) == XFSSuperblock.magic { found.append(.xfs) }
+            if NTFSBootSector.isPresent(fields) { found.append(.ntfs) }
+            // Boot code of other file systems can look like a FAT's: it counts only where nothing else is.
+            if found.isEmpty, FATBootSector(fields) != nil { found.append(.vfat) }
         }
         return found
     }

@@ -17,13 +17,13 @@ struct ImportTable {
     var language: Set<String> = ["Swift", "Synchronization"]
 
     static let coldclone = ImportTable(
-        cRooms: ["CBlkid", "CDeflate", "CExt2fs", "CISCSI", "CLinux", "CParted", "CZlib", "CZstd"],
+        cRooms: ["CBlkid", "CDeflate", "CExt2fs", "CISCSI", "CLinux", "CNTFS", "CParted", "CZlib", "CZstd"],
         mayImport: [
             "BlockIO": ["CLinux", "Glibc", "SystemPackage"],
             "CloneFormat": ["CZlib", "Crypto", "FoundationEssentials"],
             "DiskImage": ["BlockIO", "CDeflate", "CZstd", "Glibc"],
             "DiskLayout": ["BlockIO", "CZlib"],
-            "FileSystems": ["BlockIO", "CExt2fs", "CZlib", "CZstd", "Glibc"],
+            "FileSystems": ["BlockIO", "CExt2fs", "CNTFS", "CZlib", "CZstd", "Glibc"],
             "Probing": ["BlockIO", "CLinux", "CloneFormat", "DiskLayout", "FileSystems", "Glibc", "SystemPackage"],
             "Capture": ["BlockIO", "CloneFormat", "Crypto", "DiskImage", "Glibc"],
             "Verification": ["BlockIO", "CloneFormat", "Crypto", "DiskImage", "Glibc"],

@@ -8,7 +8,9 @@ internal import TestSupport
 /// Trees of files, made on the host, and looked at in two ways that must agree.
 enum Trees {
     /// Fills `folder` with files of many sizes, links, a sparse file, and directories of up to `many` names.
-    static func make(in folder: String, many: Int = 1200, seed: UInt64 = 1) throws {
+    static func make(
+        in folder: String, many: Int = 1200, seed: UInt64 = 1, isForWindows: Bool = false
+    ) throws {
         var generator = SeededGenerator(seed: seed)
         try directory("\(folder)/etc")
         try write("ID=test\nVERSION_ID=\"1\"\n", to: "\(folder)/etc/os-release")
@@ -29,21 +31,25 @@ enum Trees {
         }
         try write("deep", to: "\(deep)/end")
         try directory("\(folder)/names")
-        for name in ["a", String(repeating: "n", count: 255), "mit Leerzeichen", "größe-日本", ".hidden", "trailing."] {
+        for name in ["a", String(repeating: "n", count: 255), "mit Leerzeichen", "größe-日本", ".hidden"] {
             try write(name, to: "\(folder)/names/\(name)")
         }
-        try directory("\(folder)/links")
+        if !isForWindows { try makeLinks("\(folder)/links") }
+        for count in Set([3, 40, many]) where count <= many {
+            try directory("\(folder)/many\(count)")
+            for index in 0..<count { try write("\(index)", to: "\(folder)/many\(count)/file-number-\(index)") }
+        }
+    }
+
+    private static func makeLinks(_ folder: String) throws {
+        try directory(folder)
         for (name, target) in [
             ("short", "../etc/os-release"), ("absolute", "/etc/os-release"), ("loop", "loop"), ("nowhere", "no/where"),
             ("folder", "../etc"), ("escape", "../../../../etc/os-release"),
             ("long", String(repeating: "./", count: 120) + "../etc/os-release"),
             ("longest", String(repeating: "./", count: 430) + "../etc/os-release"),
         ] {
-            guard symlink(target, "\(folder)/links/\(name)") == 0 else { throw ToolError("symlink: \(errno)") }
-        }
-        for count in Set([3, 40, many]) where count <= many {
-            try directory("\(folder)/many\(count)")
-            for index in 0..<count { try write("\(index)", to: "\(folder)/many\(count)/file-number-\(index)") }
+            guard symlink(target, "\(folder)/\(name)") == 0 else { throw ToolError("symlink: \(errno)") }
         }
     }
 
