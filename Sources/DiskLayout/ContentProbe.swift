@@ -97,7 +97,9 @@ public enum ContentProbe {
     // MARK: Sources without a file
 
     /// Places where libblkid looks for superblocks, from the start and before the end, in bytes.
-    private static let head: [Range<Int64>] = [0..<(512 << 10), 1 << 20..<(1 << 20) + (64 << 10), 2 << 20..<(2 << 20) + (64 << 10)]
+    private static let head: [Range<Int64>] = [
+        0..<(512 << 10), 1 << 20..<(1 << 20) + (64 << 10), 2 << 20..<(2 << 20) + (64 << 10),
+    ]
     private static let tail: Int64 = 576 << 10
 
     private static func windows(of source: any BlockSource) throws(BlockError) -> RawFile {

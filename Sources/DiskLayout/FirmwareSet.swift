@@ -21,7 +21,9 @@ public struct FirmwareSet: Sendable, Hashable {
     static func group(_ volumes: [StorageVolume]) -> [FirmwareSet] {
         var sets: [FirmwareSet] = []
         for volume in volumes {
-            guard let type = ([volume.content.type].compactMap(\.self) + volume.content.ambivalent).first(where: types.contains)
+            guard
+                let type = ([volume.content.type].compactMap(\.self) + volume.content.ambivalent).first(
+                    where: types.contains)
             else { continue }
             let identifier = identifier(of: volume, type)
             if let place = sets.firstIndex(where: { $0.type == type && $0.identifier == identifier }) {

@@ -86,7 +86,9 @@ struct RAIDGeometry: Sendable, Hashable {
             let (chunks, over) = rows.multipliedReportingOverflow(by: count)
             (total, overflow) = over ? (0, true) : (chunks / Int64(near)).multipliedReportingOverflow(by: chunk)
         case .parity(let parities, let algorithm):
-            guard parities == 1 || parities == 2, members > parities, (0...10).contains(algorithm) else { return nil }
+            guard parities == 1 || parities == 2, members > parities,
+                (0...10).contains(algorithm) || (16...20).contains(algorithm)
+            else { return nil }
             (total, overflow) = shortest.multipliedReportingOverflow(by: count - Int64(parities))
         }
         guard !overflow, total > 0 else { return nil }
@@ -160,22 +162,23 @@ struct RAIDGeometry: Sendable, Hashable {
         let dataMembers = Int64(members - parities)
         let row = offset / chunk / dataMembers
         let data = Int(offset / chunk % dataMembers)
-        let (member, q) = parities == 1 ? row5(row, data, algorithm) : row6(row, data, algorithm)
+        let (member, q) =
+            parities == 1 ? (row5(row, data, algorithm, members), nil) : row6(row, data, algorithm)
         return Place(
             member: member, offset: row * chunk + within, length: chunk - within,
             group: (0..<members).filter { $0 != member && $0 != q })
     }
 
     /// Returns the member of the `data`th chunk of `row` with one parity.
-    private func row5(_ row: Int64, _ data: Int, _ algorithm: Int) -> (member: Int, q: Int?) {
+    private func row5(_ row: Int64, _ data: Int, _ algorithm: Int, _ members: Int) -> Int {
         let turn = Int(row % Int64(members))
         switch algorithm {
-        case 0: return (data >= members - 1 - turn ? data + 1 : data, nil)
-        case 1: return (data >= turn ? data + 1 : data, nil)
-        case 2: return ((members - turn + data) % members, nil)
-        case 3: return ((turn + 1 + data) % members, nil)
-        case 4: return (data + 1, nil)
-        default: return (data, nil)
+        case 0: return data >= members - 1 - turn ? data + 1 : data
+        case 1: return data >= turn ? data + 1 : data
+        case 2: return (members - turn + data) % members
+        case 3: return (turn + 1 + data) % members
+        case 4: return data + 1
+        default: return data
         }
     }
 
@@ -187,8 +190,9 @@ struct RAIDGeometry: Sendable, Hashable {
             return (data >= p ? data + 2 : data, p + 1)
         }
         switch algorithm {
-        case 0, 8: return restarting(members - 1 - turn)
-        case 1: return restarting(turn)
+        case 0: return restarting(members - 1 - turn)
+        // 8 differs in the order of the second parity's terms only.
+        case 1, 8: return restarting(turn)
         case 2: return ((members - turn + 1 + data) % members, (members - turn) % members)
         case 3: return ((turn + 2 + data) % members, (turn + 1) % members)
         case 4: return (data + 2, 1)
@@ -196,6 +200,8 @@ struct RAIDGeometry: Sendable, Hashable {
         case 10:
             let p = members - 1 - turn
             return ((p + 1 + data) % members, (p + members - 1) % members)
+        // RAID 5 on all but the last, which has the second parity.
+        case 16...20: return (row5(row, data, algorithm - 16, members - 1), members - 1)
         default: return (data, members - 1)
         }
     }

@@ -24,7 +24,9 @@ enum HelperProgram {
         defer { for pointer in argv { free(pointer) } }
         argv.append(nil)
         // The same words in every language.
-        var environment: [UnsafeMutablePointer<CChar>?] = [strdup("LC_ALL=C"), strdup("PATH=/usr/sbin:/usr/bin:/sbin:/bin"), nil]
+        var environment: [UnsafeMutablePointer<CChar>?] = [
+            strdup("LC_ALL=C"), strdup("PATH=/usr/sbin:/usr/bin:/sbin:/bin"), nil,
+        ]
         defer { for pointer in environment { free(pointer) } }
         var child: pid_t = 0
         let status = posix_spawn(&child, program, &actions, nil, &argv, &environment)

@@ -85,7 +85,8 @@ extension LVMVolumeGroup {
         case "linear": return members == 1 ? (.concatenated, 1) : nil
         case "striped", "raid0", "raid0_meta": return (.striped, members)
         case "mirror", "raid1": return (.mirrored, 1)
-        case "raid10", "raid10_near": return members % 2 == 0 ? (.copied(near: 2, far: 1, isOffset: false), members / 2) : nil
+        case "raid10", "raid10_near":
+            return members % 2 == 0 ? (.copied(near: 2, far: 1, isOffset: false), members / 2) : nil
         default: break
         }
         let five = ["raid4": 5, "raid5": 2, "raid5_la": 0, "raid5_ra": 1, "raid5_ls": 2, "raid5_rs": 3, "raid5_n": 5]

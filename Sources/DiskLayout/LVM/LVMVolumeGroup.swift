@@ -56,6 +56,8 @@ public struct LVMVolumeGroup: Sendable, Hashable {
         public var segments: [Segment]
         /// Number of extents.
         public var extentCount: Int64
+        /// Whether it is the store of a snapshot: what it holds are changed blocks, no file system.
+        public var isSnapshotStore = false
 
         /// Segment types in order, each once.
         public var types: [String] {
@@ -122,17 +124,28 @@ public struct LVMVolumeGroup: Sendable, Hashable {
                     dataOffset: Self.bytes(volume.integer("pe_start")),
                     extentCount: max(volume.integer("pe_count") ?? 0, 0), freeExtents: 0))
         }
+        var stores: Set<String> = []
         for (name, volume) in section.section("logical_volumes")?.sections ?? [] {
-            let segments = volume.sections.filter { $0.name.hasPrefix("segment") }.compactMap { Self.segment($0.section) }
-                .sorted { $0.start < $1.start }
+            let segments = volume.sections.filter { $0.name.hasPrefix("segment") }.compactMap {
+                Self.segment($0.section)
+            }
+            .sorted { $0.start < $1.start }
             // A snapshot is two logical volumes and a third of this type that joins them, which nobody sees.
-            if segments.contains(where: { $0.type == "snapshot" }) { continue }
+            if segments.contains(where: { $0.type == "snapshot" }) {
+                stores.formUnion(volume.sections.compactMap { $0.section.text("cow_store") })
+                continue
+            }
             let count = segments.reduce(into: Int64(0)) { $0 = $0.addingReportingOverflow($1.count).partialValue }
             logicalVolumes.append(
                 LogicalVolume(
                     name: name, uuid: Self.grouped(volume.text("id") ?? ""),
                     isVisible: volume.texts("status").contains("VISIBLE"), segments: segments,
                     extentCount: max(count, 0)))
+        }
+        for index in logicalVolumes.indices where stores.contains(logicalVolumes[index].name) {
+            // It is what people see of the snapshot, and call by its name.
+            logicalVolumes[index].isVisible = true
+            logicalVolumes[index].isSnapshotStore = true
         }
         countFreeExtents()
     }
@@ -155,8 +168,10 @@ public struct LVMVolumeGroup: Sendable, Hashable {
 
     private static func segment(_ section: LVMSection) -> Segment? {
         guard let start = section.integer("start_extent"), let count = section.integer("extent_count"), start >= 0,
-            count > 0, count < 1 << 40, start < 1 << 40, let type = section.text("type")
+            count > 0, count < 1 << 40, start < 1 << 40, let word = section.text("type")
         else { return nil }
+        // Behind a plus stand flags that older releases of LVM must not overlook.
+        let type = String(word.prefix { $0 != "+" })
         var segment = Segment(start: start, count: count, type: type, stripeLength: nil, areas: [], references: [])
         segment.stripeLength = section.integer("stripe_size").flatMap { $0 > 0 ? bytes($0) : nil }
         switch type {
@@ -164,6 +179,8 @@ public struct LVMVolumeGroup: Sendable, Hashable {
             segment.areas = pairs(section.array("stripes"))
             if segment.areas.count == 1 { segment.type = "linear" }
         case "mirror": segment.areas = pairs(section.array("mirrors"))
+        case "raid0" where !section.texts("raid0_lvs").isEmpty:
+            segment.areas = section.texts("raid0_lvs").map { Area(name: $0, extent: 0) }
         case _ where type.hasPrefix("raid"):
             // Metadata and image in turns.
             let names = section.texts("raids")
@@ -172,7 +189,8 @@ public struct LVMVolumeGroup: Sendable, Hashable {
         default: break
         }
         let keys = [
-            "thin_pool", "origin", "external_origin", "pool", "metadata", "cache_pool", "data", "cow_store", "mirror_log", "vdo_pool", "writecache",
+            "thin_pool", "origin", "external_origin", "pool", "metadata", "cache_pool", "data", "cow_store",
+            "mirror_log", "vdo_pool", "writecache",
         ]
         segment.references += keys.compactMap { section.text($0) }
         return segment
@@ -195,7 +213,8 @@ public struct LVMVolumeGroup: Sendable, Hashable {
         let keys = Set(physicalVolumes.map(\.key))
         for segment in logicalVolumes.flatMap(\.segments) {
             // Stripes share the extents; each leg of a mirror has all of them.
-            let each = segment.type == "striped" && !segment.areas.isEmpty
+            let each =
+                segment.type == "striped" && !segment.areas.isEmpty
                 ? segment.count / Int64(segment.areas.count) : segment.count
             for area in segment.areas where keys.contains(area.name) { used[area.name, default: 0] += each }
         }
@@ -211,7 +230,8 @@ public struct LVMVolumeGroup: Sendable, Hashable {
             let devices = found.filter { Self.grouped($0.label.uuid) == uuid }
             physicalVolumes[index].device = devices.first?.device
             if devices.count > 1 {
-                findings.append("the physical volume \(uuid) is found on \(devices.map(\.device).joined(separator: ", "))")
+                findings.append(
+                    "the physical volume \(uuid) is found on \(devices.map(\.device).joined(separator: ", "))")
             }
             if devices.isEmpty { findings.append("the physical volume \(uuid) of \(name) is missing") }
             for volume in devices { findings += volume.label.findings.map { "\(volume.device): \($0)" } }

@@ -67,7 +67,8 @@ struct BlockDevices {
         disk.isPossibleTarget =
             !disk.isLiveMedium && !isOptical && !disk.readOnly && disk.size > 0
             && (disk.removable || disk.transport == "usb")
-        return Found(disk: disk, path: path, state: sysroot.text("\(device)/state"),
+        return Found(
+            disk: disk, path: path, state: sysroot.text("\(device)/state"),
             controllers: Set([disk.controller].compactMap(\.self)))
     }
 

@@ -19,7 +19,9 @@ struct DiskLink: Sendable, Hashable {
             self = Self.usb(sysroot.text("\(folder(upTo: device))/speed"))
         } else if parts.contains(where: { $0.hasPrefix("nvme") }) {
             self = Self.nvme(sysroot, pciFunction)
-        } else if let port = index(where: { $0.hasPrefix("port-") }), parts.contains(where: { $0.hasPrefix("end_device-") }) {
+        } else if let port = index(where: { $0.hasPrefix("port-") }),
+            parts.contains(where: { $0.hasPrefix("end_device-") })
+        {
             self = Self.sas(sysroot, folder(upTo: port))
         } else if parts.contains(where: { $0.hasPrefix("rport-") }) {
             let host = index { Self.isNumbered($0, "host") }.map { parts[$0] }

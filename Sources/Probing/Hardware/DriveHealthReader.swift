@@ -46,7 +46,11 @@ struct DriveHealthReader {
 
     /// Runs smartctl, which only reads, and leaves drives asleep that are.
     private func ask(_ device: String) -> [UInt8]? {
-        guard let program = ["/usr/sbin/smartctl", "/sbin/smartctl"].first(where: { (path: String) in access(path, X_OK) == 0 }) else {
+        guard
+            let program = ["/usr/sbin/smartctl", "/sbin/smartctl"].first(where: { (path: String) in
+                access(path, X_OK) == 0
+            })
+        else {
             return nil
         }
         return HelperProgram.output(

@@ -3,7 +3,8 @@
 /// The disks that the live system itself runs from.
 enum LiveMedium {
     private static let mountPoints: Set = [
-        "/", "/cdrom", "/lib/live/mount/medium", "/run/initramfs/live", "/run/live/medium", "/usr/lib/live/mount/medium",
+        "/", "/cdrom", "/lib/live/mount/medium", "/run/initramfs/live", "/run/live/medium",
+        "/usr/lib/live/mount/medium",
     ]
 
     /// Returns the folders in sysfs of the disks below the live system's mounts.

@@ -19,7 +19,8 @@ struct PCINames: Sendable {
         else { return }
         let wantedVendors = Set(functions.flatMap { [$0.vendor, $0.subsystemVendor] })
         let wantedDevices = Set(functions.map { "\($0.vendor):\($0.device)" })
-        let wantedSubsystems = Set(functions.map { "\($0.vendor):\($0.device):\($0.subsystemVendor) \($0.subsystemDevice)" })
+        let wantedSubsystems = Set(
+            functions.map { "\($0.vendor):\($0.device):\($0.subsystemVendor) \($0.subsystemDevice)" })
         var excerpt: [UInt8] = []
         var vendor = ""
         var device = ""

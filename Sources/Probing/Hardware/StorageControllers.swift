@@ -54,7 +54,8 @@ struct StorageControllers {
 
     private func isHBA(_ host: String) -> Bool {
         sysroot.exists("/sys/class/fc_host/\(host)")
-            || (sysroot.exists("/sys/class/iscsi_host/\(host)") && sysroot.text("/sys/class/scsi_host/\(host)/proc_name") != "iscsi_tcp")
+            || (sysroot.exists("/sys/class/iscsi_host/\(host)")
+                && sysroot.text("/sys/class/scsi_host/\(host)/proc_name") != "iscsi_tcp")
     }
 
     /// Documentation/ABI/testing/sysfs-class-fc_host, drivers/scsi/scsi_transport_iscsi.c.

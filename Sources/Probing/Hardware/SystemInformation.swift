@@ -26,7 +26,8 @@ struct SystemInformation {
 
     /// Texts that firmware has where nobody wrote anything.
     private static let placeholders: Set = [
-        "0", "00000000", "0123456789", "1234567890", "chassisserialnumber", "defaultstring", "empty", "filledbyo.e.m.", "invalid",
+        "0", "00000000", "0123456789", "1234567890", "chassisserialnumber", "defaultstring", "empty", "filledbyo.e.m.",
+        "invalid",
         "n/a", "na", "none", "notapplicable", "notavailable", "notspecified", "o.e.m.", "oem", "productname",
         "serialnumber", "systemmanufacturer", "systemproductname", "systemserialnumber", "tobefilledbyo.e.m.",
         "tobefilledbyo.e.m", "typeserialnumber", "undefined", "unknown", "xxxxxxx",
@@ -50,7 +51,8 @@ struct SystemInformation {
         vendor.firmware.buildDate = identity("bios_date")
         // DSP0134, 7.4.1.
         let chassis: [Int64: String] = [
-            1: "other", 3: "desktop", 4: "low-profile desktop", 6: "mini tower", 7: "tower", 9: "laptop", 10: "notebook",
+            1: "other", 3: "desktop", 4: "low-profile desktop", 6: "mini tower", 7: "tower", 9: "laptop",
+            10: "notebook",
             13: "all in one", 17: "main server chassis", 23: "rack mount chassis", 25: "multi-system chassis",
             28: "blade", 29: "blade enclosure", 35: "mini PC", 36: "stick PC",
         ]

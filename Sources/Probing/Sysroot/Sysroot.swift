@@ -98,7 +98,11 @@ public final class Sysroot: Sendable {
         switch base {
         case .folder(let root): content = Self.readPrefix("\(root)\(canonical)", limit: limit)
         case .entries(let entries, _):
-            if case .file(let bytes)? = entries[canonical] { content = Array(bytes.prefix(limit)) } else { content = nil }
+            if case .file(let bytes)? = entries[canonical] {
+                content = Array(bytes.prefix(limit))
+            } else {
+                content = nil
+            }
         }
         if let content { record(canonical, .file(content)) }
         return content

@@ -83,7 +83,9 @@ enum TarArchive {
             if header.allSatisfy({ $0 == 0 }) { return entries }
             func text(_ offset: Int, _ count: Int) -> String {
                 String(
-                    decoding: header[header.startIndex + offset..<header.startIndex + offset + count].prefix { $0 != 0 },
+                    decoding: header[header.startIndex + offset..<header.startIndex + offset + count].prefix {
+                        $0 != 0
+                    },
                     as: UTF8.self)
             }
             func octal(_ offset: Int, _ count: Int) -> Int? {
