@@ -2,10 +2,12 @@
 
 public import BlockIO
 internal import CBlkid
+internal import Glibc
+internal import SystemPackage
 
-/// What libblkid finds on a volume.
-public struct ContentSignature: Sendable, Hashable {
-    /// TYPE: `ext4`; nil where nothing is known, or several are.
+/// What the signatures on a disk, partition or volume say that it holds, in libblkid's words.
+public struct DetectedContent: Sendable, Hashable {
+    /// TYPE: `ext4`, `LVM2_member`; nil where nothing is known, or several are.
     public var type: String?
     /// USAGE: `filesystem`, `raid`, `crypto`, `other`.
     public var usage: String?
@@ -15,127 +17,145 @@ public struct ContentSignature: Sendable, Hashable {
     public var uuid: String?
     /// LABEL.
     public var label: String?
-    /// All types whose signature is there, when there is more than one.
+    /// All types whose signatures are there, when they exclude each other: nothing is guessed.
     public var ambivalent: [String] = []
 
-    /// Makes one of nothing.
+    /// Whether no signature was found.
+    public var isEmpty: Bool { type == nil && ambivalent.isEmpty }
+
+    /// Makes one of which nothing is known.
     public init() {}
 }
 
-/// Asks libblkid what lies on a volume; ambiguity is reported, not guessed away.
+/// Asks libblkid what lies on a source.
 ///
-/// libblkid reads by itself, without read-ahead. What has no file of its own, such as a logical volume, is shown to it as
-/// a sparse memory file that holds the places where it looks. memfd_create(2), blkid_do_safeprobe.
+/// libblkid reads file descriptors: of a device or file, or a range of one, it gets one of its own, buffered and
+/// read-only, so that a filesystem read from elsewhere is not disturbed; of any other source a sparse file in memory
+/// with copies of those places where libblkid looks. The low-level interface is used, which keeps no cache and reads
+/// no configuration. libblkid(3).
 public enum ContentProbe {
-    /// Most signatures of one volume that are collected.
-    private static let maximumSignatures = 32
-
-    /// Returns what is on `source`.
-    ///
-    /// - Throws: `BlockError` when it cannot be read.
-    public static func signature(of source: any BlockSource) throws(BlockError) -> ContentSignature {
-        // Too short for any superblock, and libblkid takes a length of 0 for "all there is".
-        guard source.lengthInBytes >= 1024 else { return ContentSignature() }
-        if let place = source.filePlace {
-            return try probe(RawFile(reading: place.path), place.offset, source)
-        }
-        return try probe(windows(of: source), 0, source)
-    }
-
-    private static func probe(
-        _ file: RawFile, _ offset: Int64, _ source: any BlockSource
-    ) throws(BlockError) -> ContentSignature {
-        defer { withExtendedLifetime(file) {} }
-        guard let probe = blkid_new_probe() else { throw BlockError(.query, source.name, .invalid("no memory")) }
-        defer { blkid_free_probe(probe) }
-        guard
-            blkid_probe_set_device(
-                probe, file.descriptor, blkid_loff_t(offset), blkid_loff_t(source.lengthInBytes)) == 0
-        else { throw BlockError(.query, source.name, .invalid("libblkid refuses it")) }
-        blkid_probe_set_sectorsize(probe, UInt32(clamping: source.logicalSectorSize))
-        blkid_probe_enable_superblocks(probe, 1)
-        let wanted =
-            BLKID_SUBLKS_TYPE | BLKID_SUBLKS_USAGE | BLKID_SUBLKS_VERSION | BLKID_SUBLKS_UUID | BLKID_SUBLKS_LABEL
-        blkid_probe_set_superblocks_flags(probe, wanted)
-        // Tables are read by ourselves, both copies and all contradictions of them.
-        blkid_probe_enable_partitions(probe, 0)
-        switch blkid_do_safeprobe(probe) {
-        case 0: return values(probe)
-        case 1: return ContentSignature()
-        case -2: return allSignatures(probe)
-        default: throw BlockError(.read, source.name, .invalid("libblkid could not read where superblocks are"))
-        }
-    }
-
-    private static func values(_ probe: blkid_probe) -> ContentSignature {
-        func value(_ name: String) -> String? {
-            var data: UnsafePointer<CChar>?
-            var length = 0
-            guard blkid_probe_lookup_value(probe, name, &data, &length) == 0, let data, length > 1 else { return nil }
-            let bytes = UnsafeRawBufferPointer(start: data, count: length).prefix { $0 != 0 }
-            return bytes.isEmpty ? nil : String(decoding: bytes, as: UTF8.self)
-        }
-        var signature = ContentSignature()
-        signature.type = value("TYPE")
-        signature.usage = value("USAGE")
-        signature.version = value("VERSION")
-        signature.uuid = value("UUID")
-        signature.label = value("LABEL")
-        return signature
-    }
-
-    private static func allSignatures(_ probe: blkid_probe) -> ContentSignature {
-        var signature = ContentSignature()
-        blkid_reset_probe(probe)
-        while signature.ambivalent.count < maximumSignatures, blkid_do_probe(probe) == 0 {
-            guard let type = values(probe).type, !signature.ambivalent.contains(type) else { continue }
-            signature.ambivalent.append(type)
-        }
-        return signature
-    }
-
-    // MARK: Sources without a file
-
-    /// Places where libblkid looks for superblocks, from the start and before the end, in bytes.
-    private static let head: [Range<Int64>] = [
-        0..<(512 << 10), 1 << 20..<(1 << 20) + (64 << 10), 2 << 20..<(2 << 20) + (64 << 10),
+    /// Types of firmware RAID members, which lie on whole disks only.
+    public static let firmwareRAIDTypes = [
+        "adaptec_raid_member", "ddf_raid_member", "hpt37x_raid_member", "hpt45x_raid_member", "isw_raid_member",
+        "jmicron_raid_member", "lsi_mega_raid_member", "nvidia_raid_member", "promise_fasttrack_raid_member",
+        "silicon_medley_raid_member", "via_raid_member",
     ]
-    private static let tail: Int64 = 576 << 10
 
-    private static func windows(of source: any BlockSource) throws(BlockError) -> RawFile {
-        let length = source.lengthInBytes
-        let file = try RawFile(inMemory: source.name, length: length)
-        let end = max(length - tail, 0)..<length
-        for range in head + [end] + (try masterFileTable(of: source)) {
-            try copy(range.clamped(to: 0..<length), of: source, to: file)
-        }
-        return file
-    }
+    /// Most types that are told of an ambivalent source.
+    private static let maximumTypes = 32
 
-    private static func copy(
-        _ range: Range<Int64>, of source: any BlockSource, to file: RawFile
-    ) throws(BlockError) {
-        guard !range.isEmpty else { return }
-        // Whole sectors: what is not aligned would be read through other means, or not at all.
-        let sector = Int64(max(source.logicalSectorSize, 512))
-        let start = range.lowerBound / sector * sector
-        let bytes = try source.bytes(at: start, count: Int(range.upperBound - start))
-        try file.write(bytes, at: start)
-    }
-
-    /// Returns where an NTFS has the first records of its master file table: without them libblkid does not believe it.
+    /// Returns what `source` holds.
     ///
-    /// Boot sector: "NTFS    " at 3, bytes a sector at 11 (16 bits), sectors a cluster at 13, cluster of the table at 48
-    /// (64 bits), little-endian.
-    private static func masterFileTable(of source: any BlockSource) throws(BlockError) -> [Range<Int64>] {
-        let fields = Fields(try source.bytes(at: 0, count: Int(min(512, source.lengthInBytes))))
-        guard fields.text(3, 8) == "NTFS    " else { return [] }
-        let raw: UInt8 = fields.integer(13)
-        let sectors = raw <= 128 ? UInt64(raw) : raw >= 224 ? 1 << UInt64(256 - Int(raw)) : 0
-        let (cluster, first) = UInt64(fields.integer(11, as: UInt16.self)).multipliedReportingOverflow(by: sectors)
-        let (offset, second) = fields.integer(48, as: UInt64.self).multipliedReportingOverflow(by: cluster)
-        guard !first, !second, offset < UInt64(source.lengthInBytes) else { return [] }
-        let start = Int64(offset)
-        return [start..<min(start + (16 << 10), source.lengthInBytes)]
+    /// - Parameter isWholeDisk: whether firmware RAID metadata, which lie near a disk's end, may be this source's own.
+    /// - Throws: `BlockError` when a place where a signature may be is unreadable.
+    public static func read(_ source: any BlockSource, isWholeDisk: Bool) throws(BlockError) -> DetectedContent {
+        guard source.lengthInBytes > 0 else { return DetectedContent() }
+        let hasPools = try mayHoldZFS(source)
+        let range: FileRange
+        if let place = source.filePlace {
+            range = try FileRange(reopening: place, length: source.lengthInBytes)
+        } else {
+            let windows = try ProbeWindows(of: source, isWholeDisk: isWholeDisk, withZFS: hasPools)
+            range = try FileRange(inMemory: windows, of: source)
+        }
+        var excluded = isWholeDisk ? [] : firmwareRAIDTypes
+        if !hasPools { excluded.append("zfs_member") }
+        return try detect(range, source, excluding: excluded)
+    }
+
+    /// Tells whether one of the four places of a ZFS label holds the list of names that each label begins with.
+    ///
+    /// libblkid reads a whole MiB to count ZFS's root blocks: on every partition that would be most of what is read of
+    /// a disk. ZFS On-Disk Specification, section 1.2: at 16 KiB of each label of 256 KiB, encoding XDR.
+    private static func mayHoldZFS(_ source: any BlockSource) throws(BlockError) -> Bool {
+        for label in ProbeWindows.zfsLabels(length: source.lengthInBytes) {
+            let start = try source.bytes(at: label + 16 << 10, count: source.logicalSectorSize)
+            if start.count >= 4, start[0] == 1, start[1] <= 1, start[2] == 0, start[3] == 0 { return true }
+        }
+        return false
+    }
+
+    private static func detect(
+        _ range: FileRange, _ source: any BlockSource, excluding types: [String]
+    ) throws(BlockError) -> DetectedContent {
+        guard let probe = blkid_new_probe() else {
+            throw BlockError(.query, source.name, .invalid("there is no memory for libblkid"))
+        }
+        defer { blkid_free_probe(probe) }
+        func check(_ status: Int32) throws(BlockError) -> Int32 {
+            guard status != -1 else {
+                throw BlockError(.read, source.name, .system(Errno(rawValue: errno == 0 ? EIO : errno)))
+            }
+            return status
+        }
+        errno = 0
+        _ = try check(blkid_probe_set_device(probe, range.descriptor, range.offset, range.length))
+        _ = blkid_probe_set_sectorsize(probe, UInt32(clamping: source.logicalSectorSize))
+        _ = try check(blkid_probe_enable_superblocks(probe, 1))
+        _ = try check(blkid_probe_enable_partitions(probe, 0))
+        _ = try check(
+            blkid_probe_set_superblocks_flags(
+                probe,
+                BLKID_SUBLKS_TYPE | BLKID_SUBLKS_USAGE | BLKID_SUBLKS_VERSION | BLKID_SUBLKS_UUID
+                    | BLKID_SUBLKS_LABEL))
+        if !types.isEmpty {
+            var names: [UnsafeMutablePointer<CChar>?] = types.map { strdup($0) } + [nil]
+            defer { for name in names { free(name) } }
+            _ = try check(blkid_probe_filter_superblocks_type(probe, BLKID_FLTR_NOTIN, &names))
+        }
+        var content = DetectedContent()
+        // 0 found, 1 nothing, -2 signatures that exclude each other.
+        switch try check(blkid_do_safeprobe(probe)) {
+        case 0:
+            let values = Self.values(probe)
+            content.type = values["TYPE"]
+            content.usage = values["USAGE"]
+            content.version = values["VERSION"]
+            content.uuid = values["UUID"]
+            content.label = values["LABEL"]
+        case -2:
+            blkid_reset_probe(probe)
+            while content.ambivalent.count < maximumTypes, try check(blkid_do_probe(probe)) == 0 {
+                guard let type = Self.values(probe)["TYPE"], !content.ambivalent.contains(type) else { continue }
+                content.ambivalent.append(type)
+            }
+        default: break
+        }
+        return content
+    }
+
+    private static func values(_ probe: blkid_probe) -> [String: String] {
+        var values: [String: String] = [:]
+        for index in 0..<max(blkid_probe_numof_values(probe), 0) {
+            var name: UnsafePointer<CChar>?
+            var data: UnsafePointer<CChar>?
+            guard blkid_probe_get_value(probe, index, &name, &data, nil) == 0, let name, let data else { continue }
+            let text = String(cString: data)
+            if !text.isEmpty { values[String(cString: name)] = text }
+        }
+        return values
+    }
+}
+
+/// A descriptor for libblkid, and the range of it that counts.
+private struct FileRange {
+    private let file: RawFile
+    let offset: Int64
+    let length: Int64
+    var descriptor: Int32 { file.descriptor }
+
+    /// Opens the file of `place` once more, buffered and read-only, for `length` bytes from there.
+    init(reopening place: FilePlace, length: Int64) throws(BlockError) {
+        file = try RawFile(reading: place.path)
+        offset = place.offset
+        self.length = length
+    }
+
+    /// Makes a file in memory, as long as `source`, of what `windows` hold.
+    init(inMemory windows: ProbeWindows, of source: any BlockSource) throws(BlockError) {
+        offset = 0
+        length = source.lengthInBytes
+        file = try RawFile(inMemory: "a file in memory for \(source.name)", length: length)
+        for (start, bytes) in windows.pieces { try file.write(bytes, at: start) }
     }
 }

@@ -11,11 +11,7 @@ public struct FirmwareSet: Sendable, Hashable {
     /// Names of the members' volumes.
     public var members: [String]
 
-    private static let types: Set = [
-        "adaptec_raid_member", "ddf_raid_member", "hpt37x_raid_member", "hpt45x_raid_member", "isw_raid_member",
-        "jmicron_raid_member", "lsi_mega_raid_member", "nvidia_raid_member", "promise_fasttrack_raid_member",
-        "silicon_medley_raid_member", "via_raid_member",
-    ]
+    private static let types = Set(ContentProbe.firmwareRAIDTypes)
 
     /// Groups the members among `volumes` by type and identifier, in the order in which they come.
     static func group(_ volumes: [StorageVolume]) -> [FirmwareSet] {

@@ -82,10 +82,9 @@ extension MDArray {
                 let base = device(member.device)
             else { continue }
             let used = Self.usedLength(member.superblock)
-            guard
-                let slice = SliceSource(
-                    base, offset: member.superblock.dataOffsetInBytes, length: used, name: member.device)
-            else { continue }
+            let slice = SliceSource(
+                base, name: member.device, firstByte: member.superblock.dataOffsetInBytes, length: used)
+            guard slice.lengthInBytes > 0 else { continue }
             members[role] = slice
             lengths[role] = min(used, slice.lengthInBytes)
         }

@@ -158,7 +158,7 @@ public struct StorageVolume: Sendable {
     /// Its bytes.
     public var source: any BlockSource
     /// What libblkid finds on it.
-    public var content = ContentSignature()
+    public var content = DetectedContent()
     /// Its partition table; nil for what cannot have one, or has none.
     public var table: PartitionTable?
     /// Why something of it could not be read, in sentences.
@@ -177,11 +177,11 @@ struct VolumeScan: Sendable {
     var superblocks: [MDSuperblock] = []
     var label: LVMLabel?
 
-    init(_ source: any BlockSource) {
+    init(_ source: any BlockSource, isWholeDisk: Bool = false) {
         volume = StorageVolume(source)
         do throws(BlockError) {
             superblocks = try MDSuperblock.all(on: source)
-            volume.content = try ContentProbe.signature(of: source)
+            volume.content = try ContentProbe.read(source, isWholeDisk: isWholeDisk)
             // On a member, what looks like content is the array's.
             if !superblocks.contains(where: \.isChecksumCorrect) { label = try LVMLabel(source) }
         } catch {
@@ -202,7 +202,7 @@ struct DiskScan: Sendable {
     var volumes: [VolumeScan] { [whole] + partitions.map(\.scan) }
 
     init(_ source: any BlockSource) {
-        whole = VolumeScan(source)
+        whole = VolumeScan(source, isWholeDisk: true)
         // What is a member as a whole has no table of its own, whatever is left of an old one.
         let isMember = whole.superblocks.contains { $0.isChecksumCorrect && $0.offset < source.lengthInBytes / 2 }
         guard !isMember, whole.label == nil else { return }
@@ -215,10 +215,9 @@ struct DiskScan: Sendable {
             whole.volume.table = table
             for partition in table.partitions where !partition.type.isExtended {
                 let name = Self.name(of: partition.number, on: source.name)
-                guard
-                    let slice = SliceSource(
-                        source, offset: partition.firstByte, length: partition.lengthInBytes, name: name)
-                else { continue }
+                let slice = SliceSource(
+                    source, name: name, firstByte: partition.firstByte, length: partition.lengthInBytes)
+                guard slice.lengthInBytes > 0 else { continue }
                 partitions.append((partition, VolumeScan(slice)))
             }
         } catch {
@@ -234,7 +233,7 @@ struct DiskScan: Sendable {
         guard whole.superblocks.contains(where: { places.contains($0.offset) }) else { return }
         whole.superblocks.removeAll { places.contains($0.offset) }
         if whole.superblocks.isEmpty, whole.volume.content.type == "linux_raid_member" {
-            whole.volume.content = ContentSignature()
+            whole.volume.content = DetectedContent()
         }
     }
 

@@ -22,7 +22,7 @@ struct ImportTable {
             "BlockIO": ["CLinux", "Glibc", "SystemPackage"],
             "CloneFormat": ["CZlib", "Crypto", "FoundationEssentials"],
             "DiskImage": ["BlockIO", "CDeflate", "CZstd", "Glibc"],
-            "DiskLayout": ["BlockIO", "CBlkid", "CZlib", "Glibc"],
+            "DiskLayout": ["BlockIO", "CBlkid", "CZlib", "Glibc", "SystemPackage"],
             "ISCSI": ["BlockIO", "CISCSI", "Glibc", "SystemPackage"],
             "Probing": ["BlockIO", "CLinux", "CloneFormat", "DiskLayout", "Glibc", "SystemPackage", "FileSystems"],
             "Capture": ["BlockIO", "CloneFormat", "Crypto", "DiskImage", "Glibc", "Verification"],

@@ -74,7 +74,7 @@ extension LVMVolumeGroup {
             base = source(of: area.name, device, depth: depth + 1)
         }
         guard let base, length <= base.lengthInBytes, start <= base.lengthInBytes - length else { return nil }
-        return SliceSource(base, offset: start, length: length, name: area.name)
+        return SliceSource(base, name: area.name, firstByte: start, length: length)
     }
 
     /// Returns how a segment's areas hold its data, and among how many of them the data are shared out.
