@@ -22,9 +22,10 @@ struct ImportTable {
             "BlockIO": ["CLinux", "Glibc", "SystemPackage"],
             "CloneFormat": ["CZlib", "Crypto", "FoundationEssentials"],
             "DiskImage": ["BlockIO", "CDeflate", "CZstd", "Glibc"],
-            "DiskLayout": ["BlockIO", "CZlib"],
-            "Probing": ["BlockIO", "CLinux", "Glibc", "SystemPackage"],
-            "Capture": ["BlockIO", "CloneFormat", "Crypto", "DiskImage", "Glibc"],
+            "DiskLayout": ["BlockIO", "CBlkid", "CZlib", "Glibc"],
+            "ISCSI": ["BlockIO", "CISCSI", "Glibc", "SystemPackage"],
+            "Probing": ["BlockIO", "CLinux", "CloneFormat", "DiskLayout", "Glibc", "SystemPackage"],
+            "Capture": ["BlockIO", "CloneFormat", "Crypto", "DiskImage", "Glibc", "Verification"],
             "Verification": ["BlockIO", "CloneFormat", "Crypto", "DiskImage", "Glibc"],
             "Console": ["Glibc"],
             "Receiver": [
@@ -33,7 +34,7 @@ struct ImportTable {
             ],
             "coldclone": [
                 "ArgumentParser", "BlockIO", "CBlkid", "CDeflate", "CISCSI", "CLinux", "CParted", "CZlib", "CZstd",
-                "Capture", "CloneFormat", "Console", "DiskImage", "FoundationEssentials", "Glibc", "Probing",
+                "Capture", "CloneFormat", "Console", "DiskImage", "FoundationEssentials", "Glibc", "ISCSI", "Probing",
                 "SystemPackage", "Verification",
             ],
             "coldclone-receiver": [
@@ -51,6 +52,7 @@ struct ImportTable {
             ],
             "DiskImage": ["CloneFormat", "Crypto", "Probing", "Receiver", "Subprocess"],
             "DiskLayout": ["Capture", "CloneFormat", "Console", "DiskImage", "Probing", "Receiver"],
+            "ISCSI": ["Capture", "CloneFormat", "Console", "DiskImage", "DiskLayout", "Probing", "Receiver"],
             "Probing": ["Capture", "DiskImage"],
             "Capture": ["Console", "Probing", "Receiver"],
             "Verification": ["Capture", "Console", "Probing", "Receiver"],
