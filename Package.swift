@@ -89,7 +89,7 @@ let package = Package(
         tests("ConsoleTests", ["Console"]),
         tests("ReceiverTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Receiver", "Verification"]),
         tests("HostTests", []),
-        tests("LabTests", ["BlockIO"]),
+        tests("LabTests", ["BlockIO", "CloneFormat"]),
     ]
 )
 

@@ -28,6 +28,19 @@ public enum Fixtures {
     /// Returns the folder of the lab's kernel and initramfs, which Tests/Fixtures/lab-kernel makes and describes.
     public static func labKernel() throws -> String { try labKernelFolder.get() }
 
+    /// Names of the machines recorded in Tests/Fixtures/sysroots.
+    public static func recordedMachines() throws -> [String] {
+        try Folder.names(in: "\(folder)/sysroots").filter { $0.hasSuffix(".tar.gz") }.map { String($0.dropLast(7)) }
+    }
+
+    /// Unpacks the recording of the machine `name` into a folder's file `machine.tar`.
+    public static func recording(of name: String) throws -> TemporaryFolder {
+        let scratch = try TemporaryFolder()
+        let packed = "\(folder)/sysroots/\(name).tar.gz"
+        try Tool.output("sh", ["-c", "gzip -dc \(packed) >\(scratch.file("machine.tar"))"])
+        return scratch
+    }
+
     private static let labKernelFolder = Result<String, any Error> {
         try made(by: "lab-kernel", and: ["lab-init"], in: "kernel") { script, path in
             try Tool.output(script, [path])
