@@ -93,7 +93,7 @@ let package = Package(
         tests("ConsoleTests", ["Console"]),
         tests("ReceiverTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Receiver", "Verification"]),
         tests("HostTests", []),
-        tests("LabTests", ["BlockIO"]),
+        tests("LabTests", ["BlockIO", "CloneFormat"]),
     ]
 )
 

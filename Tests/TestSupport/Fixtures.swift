@@ -16,34 +16,62 @@ public enum Fixtures {
     /// Made once a machine and version of the script, in `.build-fixtures`: others wait meanwhile.
     public static func storage() throws -> String { try storageFolder.get() }
 
-    private static let storageFolder: Result<String, ToolError> = {
-        do {
-            return .success(try makeStorage())
-        } catch {
-            return .failure(error as? ToolError ?? ToolError("\(error)"))
+    private static let storageFolder = Result<String, any Error> {
+        try made(by: "storage-fixtures", and: [], in: "storage") { script, path in
+            let console = try UMLMachine.run(script, [path])
+            if !Folder.exists("\(path)/complete") {
+                throw ToolError("\(script) failed:\n\(console.suffix(4000))")
+            }
         }
-    }()
+    }
 
-    private static func makeStorage() throws -> String {
-        let script = "\(folder)/storage-fixtures"
-        let version = try Tool.output("sha256sum", [script]).prefix(16)
+    /// Returns the folder of the lab's kernel and initramfs, which Tests/Fixtures/lab-kernel makes and describes.
+    public static func labKernel() throws -> String { try labKernelFolder.get() }
+
+    /// Names of the machines recorded in Tests/Fixtures/sysroots.
+    public static func recordedMachines() throws -> [String] {
+        try Folder.names(in: "\(folder)/sysroots").filter { $0.hasSuffix(".tar.gz") }.map { String($0.dropLast(7)) }
+    }
+
+    /// Unpacks the recording of the machine `name` into a folder's file `machine.tar`.
+    public static func recording(of name: String) throws -> TemporaryFolder {
+        let scratch = try TemporaryFolder()
+        let packed = "\(folder)/sysroots/\(name).tar.gz"
+        try Tool.output("sh", ["-c", "gzip -dc \(packed) >\(scratch.file("machine.tar"))"])
+        return scratch
+    }
+
+    private static let labKernelFolder = Result<String, any Error> {
+        try made(by: "lab-kernel", and: ["lab-init"], in: "kernel") { script, path in
+            try Tool.output(script, [path])
+        }
+    }
+
+    /// Returns the folder that `make` fills, with a script of Tests/Fixtures, once for each version of its scripts.
+    private static func made(
+        by script: String, and others: [String], in kind: String,
+        _ make: (_ script: String, _ path: String) throws -> Void
+    ) throws -> String {
+        let scripts = ([script] + others).map { "\(folder)/\($0)" }
+        let sums = try Tool.output("sha256sum", scripts).split(separator: "\n").map { $0.prefix(8) }
         let parent = "\(root)/.build-fixtures"
-        let path = "\(parent)/\(version)"
+        let path = "\(parent)/\(kind)-\(sums.joined())"
         try Tool.output("mkdir", ["-p", parent])
 
-        // Held until this process has made them or seen them made; flock(2) lets go when a process dies.
-        let lock = open("\(parent)/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+        // Held until this process has made it or seen it made; flock(2) lets go when a process dies.
+        let lock = open("\(parent)/\(kind).lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
         defer { close(lock) }
         while flock(lock, LOCK_EX) != 0 {
-            guard errno == EINTR else { throw ToolError("cannot lock \(parent)/lock: errno \(errno)") }
+            guard errno == EINTR else { throw ToolError("cannot lock \(parent)/\(kind).lock: errno \(errno)") }
         }
         if Folder.exists(path) { return path }
 
-        let scratch = try TemporaryFolder(in: parent)
-        let console = try UMLMachine.run(script, [scratch.path])
-        guard Folder.exists(scratch.file("complete")) else {
-            throw ToolError("\(script) failed:\n\(console.suffix(4000))")
+        // What older versions of the scripts made is of no use to anybody.
+        for name in try Folder.names(in: parent) where name.hasPrefix("\(kind)-") {
+            try Tool.output("rm", ["-rf", "--", "\(parent)/\(name)"])
         }
+        let scratch = try TemporaryFolder(in: parent)
+        try make(scripts[0], scratch.path)
         guard rename(scratch.path, path) == 0 else {
             throw ToolError("cannot rename \(scratch.path) to \(path): errno \(errno)")
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 internal import BlockIO
+internal import CLinux
 internal import Glibc
 internal import Synchronization
 
