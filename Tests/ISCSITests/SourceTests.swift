@@ -33,7 +33,7 @@ struct ServedDisk {
         cancellation: CancellationFlag? = nil, onEvent: @escaping @Sendable (String) -> Void = { _ in }
     ) throws -> ISCSISource {
         var options = ISCSISource.Options(
-            session: ISCSIOptions(initiator: try #require(ISCSIName("iqn.2026-11.org.example:us")), timeout: 5),
+            session: ISCSIOptions(initiator: try #require(ISCSIName("iqn.2026-11.org.example:us")), timeout: 10),
             connections: connections, patience: patience, cancellation: cancellation, onEvent: onEvent)
         options.silence = silence
         return try ISCSISource(ISCSIURL("iscsi://127.0.0.1:\(port ?? server.port)/\(Self.name)/1"), options)
@@ -167,7 +167,7 @@ struct SourceTests {
         let proxy = try TCPProxy(to: disk.server.port, faults: [.init(after: 3_000_000, .stall)])
         let source = try disk.open(port: proxy.port, silence: 0.5)
         #expect(try disk.problems(reading: source).isEmpty)
-        #expect(proxy.connections == 2)
+        #expect(proxy.connections >= 2)
     }
 
     @Test func givesUpOnATargetThatStaysAway() throws {
@@ -215,7 +215,7 @@ struct SourceTests {
         try disk.server.addUnit(1, 1, disk.file, ["scsi_sn=DISK2"])
         let problems = try disk.problems(reading: source)
         #expect(problems.contains { $0.contains("another LUN now") }, "\(problems)")
-        #expect(proxy.connections == 2)
+        #expect(proxy.connections >= 2)
     }
 
     @Test func survivesARestartOfTheTarget() throws {
@@ -250,7 +250,7 @@ struct SourceTests {
     @Test func saysWhatIsNoDisk() throws {
         let disk = try ServedDisk(Self.mixed)
         let options = ISCSISource.Options(
-            session: ISCSIOptions(initiator: try #require(ISCSIName("iqn.2026-11.org.example:us")), timeout: 5))
+            session: ISCSIOptions(initiator: try #require(ISCSIName("iqn.2026-11.org.example:us")), timeout: 10))
         let base = "iscsi://127.0.0.1:\(disk.server.port)/\(ServedDisk.name)"
         let controller = #expect(throws: ISCSIError.self) { try ISCSISource(ISCSIURL("\(base)/0"), options) }
         #expect(controller?.description.contains("not a disk's") == true)
