@@ -175,7 +175,9 @@ struct ISCSICommandTests {
         let clock = ContinuousClock()
         let start = clock.now
         tool.send(SIGINT)
-        #expect(try tool.wait().status == 130)
+        let stopped = try tool.wait()
+        #expect(stopped.status == 130, "\(stopped.errors)")
+        #expect(stopped.errors.contains("--resume"))
         #expect(clock.now - start < .seconds(10))
         let clone = try Programs.clone(in: target)
         let resumed = try Tool.run(Programs.agent, ["capture", "--resume", clone])
