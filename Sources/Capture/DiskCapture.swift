@@ -248,6 +248,8 @@ final class DiskCapture: Sendable {
     }
 
     private func fail(_ error: CaptureError) {
+        // A source that waits for its target ends the wait with an error when it is told to stop: that is no failure.
+        let error = cancellation.isCancelled ? CaptureError.cancelled(folder: folder) : error
         failure.withLock { if $0 == nil { $0 = error } }
         turnstile.shut()
         checkpoints?.shut()

@@ -81,11 +81,14 @@ public struct CHAPCredentials: Sendable, Hashable {
     }
 
     /// Takes `COLDCLONE_CHAP_USER`, `_PASSWORD`, `_MUTUAL_USER`, `_MUTUAL_PASSWORD`; nil when none is set.
-    public static func fromEnvironment() throws(ISCSIError) -> CHAPCredentials? {
+    ///
+    /// The password alone goes with `user`, which stands elsewhere.
+    public static func fromEnvironment(user: String? = nil) throws(ISCSIError) -> CHAPCredentials? {
         var values: [String: String] = [:]
         for key in ["user", "password", "mutual_user", "mutual_password"] {
             if let value = getenv("COLDCLONE_CHAP_\(key.uppercased())") { values[key] = String(cString: value) }
         }
+        if values["password"] != nil, values["user"] == nil { values["user"] = user }
         return try make(values, "take CHAP credentials from the environment")
     }
 

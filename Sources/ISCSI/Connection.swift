@@ -67,7 +67,7 @@ final class Connection {
     private final class Milestone {
         var status: Int32?
         var text = ""
-        var targets: [ISCSITarget] = []
+        var targets: [DiscoveredTarget] = []
     }
 
     private let configuration: Configuration
@@ -171,7 +171,10 @@ final class Connection {
     /// The library offers to do without CHAP even when it has credentials, and does not tell what came of it.
     private func checkNegotiation(_ action: String) throws(ISCSIError) {
         if configuration.credentials?.target != nil {
-            guard negotiated["CHAP_R"] != nil, negotiated["CHAP_N"] != nil else {
+            // The library compares what comes before the challenge as well, with a proof that is still all zeros.
+            guard negotiated["CHAP_N"] != nil, let proof = negotiated["CHAP_R"],
+                proof.dropFirst(2).contains(where: { $0 != "0" })
+            else {
                 throw ISCSIError(action, .notAuthenticated("the target did not prove itself by mutual CHAP"))
             }
         }
@@ -187,7 +190,7 @@ final class Connection {
             return ISCSIError(action, .refused(LoginStatus(rawValue: status)))
         }
         if text.contains("CHAP") { return ISCSIError(action, .notAuthenticated(text)) }
-        return ISCSIError(action, .badAnswer(text.isEmpty ? "the target closed the connection" : text))
+        return ISCSIError(action, .badAnswer(text))
     }
 
     /// Says good-bye, for at most `timeout` seconds: some targets keep a session that just ends for minutes.
@@ -204,7 +207,7 @@ final class Connection {
     // MARK: Discovery
 
     /// Asks the discovery service which targets there are.
-    func sendTargets(_ portal: ISCSIPortal, timeout: Double) throws(ISCSIError) -> [ISCSITarget] {
+    func sendTargets(_ portal: ISCSIPortal, timeout: Double) throws(ISCSIError) -> [DiscoveredTarget] {
         let action = "ask \(portal) for its targets"
         let done = milestone()
         guard iscsi_discovery_async(context, Self.whenDiscovered, pointer(done)) == 0 else {
@@ -334,11 +337,17 @@ final class Connection {
         }
     }
 
-    private var libraryError: String {
-        let text = iscsi_get_error(context).map { String(cString: $0) } ?? ""
-        // What the library says when the other side just closes.
-        let isClosed = text.isEmpty || text.hasPrefix("iscsi_service_reconnect_if_loggedin")
-        return isClosed ? "the target closed the connection" : text
+    private var libraryError: String { Self.plain(iscsi_get_error(context)) }
+
+    /// Returns what the library says went wrong, without the names of its own functions.
+    private static func plain(_ message: UnsafePointer<CChar>?) -> String {
+        let text = message.map { String(cString: $0) } ?? ""
+        if text.isEmpty || text.hasPrefix("iscsi_service_reconnect_if_loggedin") {
+            return "the target closed the connection"
+        }
+        let prefix = "iscsi_service: socket error "
+        guard text.hasPrefix(prefix) else { return text }
+        return String(text.dropFirst(prefix.count).prefix { $0 != "(" })
     }
 
     // MARK: Called back
@@ -359,7 +368,7 @@ final class Connection {
         let milestone = Unmanaged<Milestone>.fromOpaque(raw).takeUnretainedValue()
         guard milestone.status == nil else { return }
         milestone.status = status
-        if let text = iscsi_get_error(context) { milestone.text = String(cString: text) }
+        milestone.text = plain(iscsi_get_error(context))
     }
 
     private static let whenDiscovered: iscsi_command_cb = { context, status, data, raw in
@@ -367,9 +376,9 @@ final class Connection {
         let milestone = Unmanaged<Milestone>.fromOpaque(raw).takeUnretainedValue()
         guard milestone.status == nil else { return }
         milestone.status = status
-        if let text = iscsi_get_error(context) { milestone.text = String(cString: text) }
+        milestone.text = plain(iscsi_get_error(context))
         guard status == 0 else { return }
-        milestone.targets = ISCSITarget.list(data?.assumingMemoryBound(to: iscsi_discovery_address.self))
+        milestone.targets = DiscoveredTarget.list(data?.assumingMemoryBound(to: iscsi_discovery_address.self))
     }
 
     private static let whenCommandEnds: iscsi_command_cb = { _, status, _, raw in

@@ -3,20 +3,20 @@
 internal import CISCSI
 
 /// A target, and where it can be reached.
-public struct ISCSITarget: Sendable, Hashable {
+public struct DiscoveredTarget: Sendable, Hashable {
     /// Its name.
     public var name: ISCSIName
     /// Its portals, as it tells them.
     public var portals: [ISCSIPortal]
 
     /// Reads the library's list, which is in the reverse of the target's order; what is no name is left out.
-    static func list(_ first: UnsafePointer<iscsi_discovery_address>?) -> [ISCSITarget] {
-        var targets: [ISCSITarget] = []
+    static func list(_ first: UnsafePointer<iscsi_discovery_address>?) -> [DiscoveredTarget] {
+        var targets: [DiscoveredTarget] = []
         var next = first
         while let entry = next?.pointee, targets.count < 65536 {
             next = UnsafePointer(entry.next)
             guard let text = entry.target_name, let name = ISCSIName(String(cString: text)) else { continue }
-            var target = ISCSITarget(name: name, portals: [])
+            var target = DiscoveredTarget(name: name, portals: [])
             var portal = UnsafePointer(entry.portals)
             while let entry = portal?.pointee, target.portals.count < 256 {
                 portal = UnsafePointer(entry.next)
@@ -54,7 +54,7 @@ public enum ISCSIDiscovery {
     /// Some services list targets that they will not let this initiator log in to.
     public static func sendTargets(
         _ portal: ISCSIPortal, _ options: ISCSIOptions
-    ) throws(ISCSIError) -> [ISCSITarget] {
+    ) throws(ISCSIError) -> [DiscoveredTarget] {
         let connection = try logIn(portal, options, target: nil)
         let targets = try connection.sendTargets(portal, timeout: options.timeout)
         connection.logOut()

@@ -29,34 +29,13 @@ public struct ISCSIURL: Sendable, Hashable, CustomStringConvertible {
     ///
     /// - Throws: `ISCSIError`, which does not quote the URL: it may hold a password.
     public init(_ text: String) throws(ISCSIError) {
-        let action = "read the iscsi:// URL"
-        guard text.hasPrefix(Self.scheme) else { throw ISCSIError(action, .invalid("it does not begin so")) }
-        var rest = text.dropFirst(Self.scheme.count)
-        // A password may have an @ of its own, a host and a name have none: the last one counts.
-        if let at = rest.lastIndex(of: "@") {
-            let credentials = rest[..<at]
-            let name = credentials.prefix { $0 != "%" }
-            user = String(name)
-            password =
-                name.endIndex < credentials.endIndex ? Secret(String(credentials[name.endIndex...].dropFirst())) : nil
-            rest = rest[rest.index(after: at)...]
+        let address = try ISCSIAddress(text)
+        guard text.hasPrefix(Self.scheme), let target = address.target, let lun = address.lun else {
+            throw ISCSIError(ISCSIAddress.action, .invalid("it is not of the form \(ISCSIAddress.form)"))
         }
-        let parts = rest.split(separator: "/", omittingEmptySubsequences: false)
-        guard parts.count == 3 else {
-            throw ISCSIError(action, .invalid("it is not of the form iscsi://[user@]host[:port]/target/lun"))
-        }
-        guard let portal = ISCSIPortal(parts[0]) else {
-            throw ISCSIError(action, .invalid("there is no portal behind iscsi://"))
-        }
-        guard let decoded = Self.unescape(parts[1]), let target = ISCSIName(decoded) else {
-            throw ISCSIError(action, .invalid("its target name does not begin with iqn., eui. or naa."))
-        }
-        guard parts[2].utf8.allSatisfy({ (0x30...0x39).contains($0) }), let number = Int(parts[2]),
-            let lun = LogicalUnitNumber(number)
-        else { throw ISCSIError(action, .invalid("it does not end in the number of a LUN, 0 to 16383")) }
-        self.portal = portal
-        self.target = target
-        self.lun = lun
+        self.init(portal: address.portal, target: target, lun: lun)
+        user = address.user
+        password = address.password
     }
 
     /// The URL without credentials.
@@ -66,6 +45,59 @@ public struct ISCSIURL: Sendable, Hashable, CustomStringConvertible {
                 ? "%" + String(byte, radix: 16, uppercase: true) : String(Character(Unicode.Scalar(byte)))
         }
         return "\(Self.scheme)\(portal)/\(name.joined())/\(lun)"
+    }
+}
+
+/// A portal, or a URL that may end before the target or before the LUN: what a person gives to look for disks.
+public struct ISCSIAddress: Sendable, Hashable {
+    static let action = "read the iSCSI address"
+    static let form = "iscsi://[user@]host[:port]/target/lun"
+
+    /// Where to ask.
+    public var portal: ISCSIPortal
+    /// The target, where one is named.
+    public var target: ISCSIName?
+    /// The unit, where one is named.
+    public var lun: LogicalUnitNumber?
+    /// The user that stands in the URL, as CHAP name.
+    public var user: String?
+    /// The password that stands in the URL, where everybody on the machine can read it.
+    public var password: Secret?
+
+    /// Reads a portal such as `host:3260`, or a URL.
+    ///
+    /// - Throws: `ISCSIError`, which does not quote the text: it may hold a password.
+    public init(_ text: String) throws(ISCSIError) {
+        let isURL = text.hasPrefix(ISCSIURL.scheme)
+        var rest = text.dropFirst(isURL ? ISCSIURL.scheme.count : 0)
+        // A password may have an @ of its own, a host and a name have none: the last one counts.
+        if isURL, let at = rest.lastIndex(of: "@") {
+            let credentials = rest[..<at]
+            let name = credentials.prefix { $0 != "%" }
+            user = String(name)
+            if name.endIndex < credentials.endIndex {
+                password = Secret(String(credentials[name.endIndex...].dropFirst()))
+            }
+            rest = rest[rest.index(after: at)...]
+        }
+        let parts = rest.split(separator: "/", omittingEmptySubsequences: false)
+        guard let first = parts.first, parts.count <= (isURL ? 3 : 1), let portal = ISCSIPortal(first) else {
+            throw ISCSIError(Self.action, .invalid("it is neither host[:port] nor \(Self.form)"))
+        }
+        self.portal = portal
+        // A slash at the end says nothing.
+        if parts.count > 1, !(parts.count == 2 && parts[1].isEmpty) {
+            guard let decoded = Self.unescape(parts[1]), let target = ISCSIName(decoded) else {
+                throw ISCSIError(Self.action, .invalid("its target name does not begin with iqn., eui. or naa."))
+            }
+            self.target = target
+        }
+        if parts.count > 2 {
+            guard parts[2].utf8.allSatisfy({ (0x30...0x39).contains($0) }), let number = Int(parts[2]),
+                let lun = LogicalUnitNumber(number)
+            else { throw ISCSIError(Self.action, .invalid("it does not end in the number of a LUN, 0 to 16383")) }
+            self.lun = lun
+        }
     }
 
     private static func unescape(_ text: Substring) -> String? {

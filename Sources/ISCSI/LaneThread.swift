@@ -205,7 +205,6 @@ final class LaneThread {
             } catch {
                 if case .cancelled = error.cause { continue }
                 lanes.disconnected(number, error.description)
-                if lanes.isFinal { return false }
                 // A target may take fewer connections than we would like.
                 if !wasConnected, attempt >= 2, lanes.leave(number) {
                     hasLeft = true
@@ -238,12 +237,13 @@ final class LaneThread {
         }
         let connection = try Connection.logIn(to: address, place.configuration, patience)
         let unit = try Inspection(connection, place.name, patience).unit(place.lun)
+        // Not at once the end of it: a target that restarts may not have put all its units in place yet.
         guard let unit, unit.identity == place.unit.identity, unit.capacity?.blocks == place.capacity.blocks,
             unit.capacity?.blockSize == place.capacity.blockSize
         else {
-            let reason = "behind \(place.name) is another LUN now, or one of another size"
-            lanes.fail(.invalid(reason), isFinal: true)
-            throw ISCSIError("go on reading \(place.name)", .badAnswer(reason))
+            throw ISCSIError(
+                "go on reading \(place.name)",
+                .badAnswer(unit == nil ? "the LUN is gone" : "there is another LUN now, or one of another size"))
         }
         return connection
     }

@@ -27,8 +27,6 @@ final class Lanes: Sendable {
         var isClosed = false
         /// Why nothing is tried any more until a connection stands again.
         var failure: BlockError.Cause?
-        /// The unit is another one now: no connection helps.
-        var isFinal = false
         /// When a request was last answered, or the first one came after a pause.
         var lastProgress = Monotonic.now
         /// Why the last connection broke or did not come about.
@@ -134,7 +132,7 @@ final class Lanes: Sendable {
     func connected(_ lane: Int) {
         state.withLock { state in
             state.lanes[lane].isConnected = true
-            if !state.isFinal { state.failure = nil }
+            state.failure = nil
         }
     }
 
@@ -176,12 +174,10 @@ final class Lanes: Sendable {
         }
     }
 
-    /// Fails what waits everywhere, and what comes until a connection stands again; for ever when it `isFinal`.
-    func fail(_ cause: BlockError.Cause, isFinal: Bool = false) {
+    /// Fails what waits everywhere, and what comes until a connection stands again.
+    func fail(_ cause: BlockError.Cause) {
         let waiting = state.withLock { state -> [Request] in
-            if state.isFinal { return Self.drain(&state) }
             state.failure = cause
-            state.isFinal = isFinal
             return Self.drain(&state)
         }
         for request in waiting { finish(request, cause) }
@@ -200,9 +196,6 @@ final class Lanes: Sendable {
 
     /// Why everything fails at present.
     var failure: BlockError.Cause? { state.withLock { $0.failure } }
-
-    /// Whether no connection helps any more.
-    var isFinal: Bool { state.withLock { $0.isFinal } }
 
     /// Ends all lanes; what waits fails.
     func close() {

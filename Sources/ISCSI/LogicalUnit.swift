@@ -13,6 +13,21 @@ public struct LogicalUnit: Sendable, Hashable {
 
         /// The best name.
         public var wwid: String? { wwids.first }
+
+        /// Whether the best name is the world's only one of its kind, as IEEE hands them out.
+        public var isUniqueInTheWorld: Bool {
+            guard let wwid else { return false }
+            if wwid.hasPrefix("eui.") { return !wwid.hasPrefix("eui.000000") }
+            // Behind the type, the maker: some software targets are nobody's, and all give the same names.
+            let isRegistered = ["naa.2", "naa.5", "naa.6"].contains { wwid.hasPrefix($0) }
+            return isRegistered && !wwid.dropFirst(5).hasPrefix("000000")
+        }
+
+        /// Tells whether the unit has one of `names`, which the kernel may have padded with spaces.
+        public func isAmong(_ names: Set<String>) -> Bool {
+            let plain = Set(names.map { $0.filter { $0 != " " } })
+            return wwids.contains { plain.contains($0.filter { $0 != " " }) }
+        }
     }
 
     /// Its number.

@@ -6,7 +6,6 @@ internal import Capture
 internal import CloneFormat
 internal import Console
 internal import DiskImage
-internal import Probing
 
 /// `coldclone capture`.
 struct CaptureCommand: ParsableCommand {
@@ -14,20 +13,21 @@ struct CaptureCommand: ParsableCommand {
         commandName: "capture",
         abstract: "Copy disks into a new clone on the target, hashing every MiB as it is read.",
         discussion: """
-            Each SOURCE is a whole block device or a disk image file; it is opened read-only, and a device is set \
-            read-only in the kernel first. The clone's folder is named after the machine and the time.
+            Each SOURCE is a whole block device, a disk image file, or a LUN, iscsi://HOST[:PORT]/TARGET/LUN; it is \
+            opened read-only, and a device is set read-only in the kernel first. The clone's folder is named after the machine and the time.
 
             EXAMPLES
               coldclone capture /dev/sda --target dir:/mnt/nfs
               coldclone capture /dev/sda /dev/sdb --target dir:/mnt/usb --compression zstd --name web01
               coldclone capture disk.img --target dir:clones --format raw
+              coldclone capture iscsi://10.0.0.1/iqn.2001-04.com.example:db/1 --target dir:/mnt/nfs --chap-file chap
               coldclone capture --resume /mnt/nfs/web01-20261122T103000Z
 
             An interrupted capture (a signal, a power cut, a target that went away) leaves a clone without manifest. \
             --resume re-reads what is there, and goes on behind it; format and compression are the clone's own.
             """)
 
-    @Argument(help: "Block devices or disk image files, in the machine's order.")
+    @Argument(help: "Block devices, disk image files or iscsi:// URLs, in the machine's order.")
     var sources: [String] = []
 
     @Option(help: "Folder that the clone is made in: dir:PATH.")
@@ -67,6 +67,9 @@ struct CaptureCommand: ParsableCommand {
 
     @Flag(help: "Write images past the page cache where the target grants it: for machines with little memory.")
     var direct = false
+
+    @OptionGroup(title: "iSCSI")
+    var iscsi: ISCSIArguments
 
     @Flag(help: "Print one JSON object with the result instead of a table.")
     var json = false
@@ -121,7 +124,7 @@ struct CaptureCommand: ParsableCommand {
     ) throws -> CloneCapture.Outcome {
         let folder = target?.folder ?? ""
         return try CloneCapture(
-            disks: try openSources(sources, targetFolder: folder, log), target: folder,
+            disks: try opening(log, cancellation).open(sources, targetFolder: folder), target: folder,
             machine: MachineIdentity(name: name ?? MachineName.serial ?? "machine"), agent: Version.program,
             options: options
         ).run(progress: progress, cancellation: cancellation)
@@ -133,43 +136,13 @@ struct CaptureCommand: ParsableCommand {
     ) throws -> CloneCapture.Outcome {
         let resume = try CloneResume(folder: folder)
         let paths = sources.isEmpty ? resume.journal.disks.map(\.source) : sources
-        let disks = try openSources(paths, targetFolder: folder, log)
+        let disks = try opening(log, cancellation).open(paths, targetFolder: folder)
         return try resume.run(
             sources: disks.map(\.source), agent: Version.program, options: options, progress: progress,
             cancellation: cancellation)
     }
 
-    /// Opens every source read-only, after making sure that none is in use or holds the target.
-    private func openSources(_ paths: [String], targetFolder: String, _ log: Log) throws -> [CaptureDisk] {
-        let stack = try BlockStack()
-        var disks: [CaptureDisk] = []
-        for path in paths {
-            let source = try FileSource(path)
-            if let objection = try stack.objection(to: source, targetFolder: targetFolder) {
-                throw CaptureError.invalid(objection, hint: "boot the live system: a clone is taken cold")
-            }
-            // Only now: a device that is in use must not be set read-only under its user.
-            let disk = source.isBlockDevice ? try FileSource(path, protect: true) : source
-            let base = String(path.split(separator: "/").last ?? "disk")
-            let stem = source.isBlockDevice ? base : String(base.prefix(upTo: base.lastIndex(of: ".") ?? base.endIndex))
-            let name = uniqueName(stem, among: disks)
-            log.write(
-                .info,
-                "\(path): disk \(name), \(disk.lengthInBytes) bytes, \(disk.isDirect ? "direct" : "cached") reads")
-            disks.append(CaptureDisk(name: name, source: disk))
-        }
-        return disks
-    }
-
-    private func uniqueName(_ stem: String, among disks: [CaptureDisk]) -> String {
-        let name = FileName.sanitize(stem, fallback: "disk")
-        let taken = Set(disks.map(\.name))
-        var number = 1
-        var unique = name
-        while taken.contains(unique) {
-            number += 1
-            unique = "\(name)-\(number)"
-        }
-        return unique
+    private func opening(_ log: Log, _ cancellation: CancellationFlag) -> SourceOpening {
+        SourceOpening(session: iscsi, log: log, cancellation: cancellation)
     }
 }

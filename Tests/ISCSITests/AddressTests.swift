@@ -53,6 +53,16 @@ struct AddressTests {
         #expect(error?.description.contains("hunter2") == false)
     }
 
+    @Test func addresses() throws {
+        #expect(try ISCSIAddress("10.0.0.1").target == nil)
+        #expect(try ISCSIAddress("iscsi://alice@10.0.0.1:3261").user == "alice")
+        #expect(try ISCSIAddress("iscsi://10.0.0.1/").target == nil)
+        let address = try ISCSIAddress("iscsi://10.0.0.1/iqn.a:b")
+        #expect(address.target?.description == "iqn.a:b" && address.lun == nil)
+        #expect(throws: ISCSIError.self) { try ISCSIAddress("10.0.0.1/iqn.a:b") }
+        #expect(throws: ISCSIError.self) { try ISCSIAddress("alice@10.0.0.1") }
+    }
+
     @Test func secretsAreNotShown() throws {
         let url = try ISCSIURL("iscsi://alice%hunter2@h/iqn.a:b/1")
         let credentials = try CHAPCredentials(

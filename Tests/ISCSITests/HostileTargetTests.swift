@@ -13,10 +13,11 @@ struct HostileTargetTests {
 
     /// Opens the target's disk and gives it to `body`; the target lives as long.
     private static func open(
-        _ target: FakeTarget, patience: Double = seconds, _ body: (ISCSISource) throws -> Void = { _ in }
+        _ target: FakeTarget, timeout: Double = 5, patience: Double = seconds,
+        _ body: (ISCSISource) throws -> Void = { _ in }
     ) throws {
         var options = ISCSISource.Options(
-            session: ISCSIOptions(initiator: try #require(ISCSIName("iqn.2026-11.org.example:us")), timeout: seconds),
+            session: ISCSIOptions(initiator: try #require(ISCSIName("iqn.2026-11.org.example:us")), timeout: timeout),
             patience: patience)
         options.silence = 0.2
         let source = try ISCSISource(ISCSIURL(target.url), options)
@@ -30,7 +31,7 @@ struct HostileTargetTests {
     }
 
     @Test func theFakeIsGoodUntilBent() throws {
-        try Self.open(FakeTarget { $1 }) { source throws in
+        try Self.open(FakeTarget { $1 }, patience: 5) { source throws in
             #expect(try Self.readsRight(source))
             #expect(source.unit.identity.wwid == "naa.5001020304050607" && source.unit.identity.serial == "S123")
             #expect(source.lengthInBytes == 1 << 20)
@@ -114,9 +115,25 @@ struct HostileTargetTests {
         let target = try FakeTarget(bent.bend)
         let clock = ContinuousClock()
         let start = clock.now
-        let error = #expect(throws: ISCSIError.self) { try Self.open(target) }
+        let error = #expect(throws: ISCSIError.self) { try Self.open(target, timeout: Self.seconds) }
         #expect(clock.now - start < .seconds(10))
         #expect(error?.description.hasPrefix("cannot ") == true)
+    }
+
+    /// A proof that was never asked for, as the library takes it for one.
+    @Test func aForgedProofIsNone() throws {
+        let target = try FakeTarget { request, answer in
+            guard request.opcode == 0x03 else { return answer }
+            let proof = "CHAP_N=storage\0CHAP_R=0x\(String(repeating: "0", count: 32))\0HeaderDigest=None\0"
+            return FakeTarget.data(Array(answer[..<48]), Array(proof.utf8))
+        }
+        let credentials = try CHAPCredentials(
+            initiator: .init(user: "alice", password: Secret("opensesame12")),
+            target: .init(user: "storage", password: Secret("targetsecret1")))
+        let session = ISCSIOptions(
+            initiator: try #require(ISCSIName("iqn.2026-11.org.example:us")), credentials: credentials, timeout: 2)
+        let error = #expect(throws: ISCSIError.self) { try ISCSISource(ISCSIURL(target.url), .init(session: session)) }
+        if case .notAuthenticated = error?.cause {} else { Issue.record("\(String(describing: error))") }
     }
 
     /// Identity pages that make no sense leave the unit nameless, no more.
@@ -129,7 +146,7 @@ struct HostileTargetTests {
         let target = try FakeTarget { request, answer in
             request.operation == 0x12 && request.bytes[34] == 0x83 ? FakeTarget.dataIn(request, 9, page) : answer
         }
-        try Self.open(target) { source throws in
+        try Self.open(target, patience: 5) { source throws in
             #expect(source.unit.identity.wwids.isEmpty)
             #expect(try Self.readsRight(source))
         }
@@ -217,7 +234,7 @@ struct HostileTargetTests {
             }
             return FakeTarget.sense(request, 9, key: 3, code: 0x1100, block: 120)
         }
-        try Self.open(target) { source throws in
+        try Self.open(target, patience: 5) { source throws in
             let error = #expect(throws: BlockError.self) { try Self.readsRight(source) }
             #expect(error?.cause == .system(.ioError))
             #expect(error?.offset == 120 * 512 && error?.length == 44 * 512)
@@ -251,7 +268,7 @@ struct HostileTargetTests {
                         bent[place] ^= UInt8.random(in: 1...255, using: &generator)
                         return bent
                     }
-                    try Self.open(target) { source throws in
+                    try Self.open(target, timeout: Self.seconds) { source throws in
                         guard source.lengthInBytes >= 1 << 20, source.logicalSectorSize == 512 else { return }
                         if try !Self.readsRight(source) { wrong.withLock { $0.append("seed \(seed): wrong content") } }
                     }

@@ -33,6 +33,7 @@ public final class TCPProxy: Sendable {
         var isClosed = false
         var isRefusing = false
         var connections = 0
+        var strikes = 0
         var sent: [[UInt8]] = []
     }
 
@@ -62,6 +63,8 @@ public final class TCPProxy: Sendable {
 
     /// Connections that clients made.
     public var connections: Int { shared.state.withLock { $0.connections } }
+    /// Faults that have struck.
+    public var strikes: Int { shared.state.withLock { $0.strikes } }
     /// What clients sent, a connection each.
     public var sent: [[UInt8]] { shared.state.withLock { $0.sent } }
     /// Lets the connections to come, when there are faults left, run into them.
@@ -120,6 +123,7 @@ public final class TCPProxy: Sendable {
             guard sendAll(client, buffer[..<min(count, most)]) else { return }
             passed += count
             guard let fault, passed >= fault.bytes else { continue }
+            shared.state.withLock { $0.strikes += 1 }
             switch fault.kind {
             case .close: return
             case .reset:
