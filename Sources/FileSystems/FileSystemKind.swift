@@ -31,7 +31,7 @@ public enum FileSystemKind: String, Sendable, Hashable, CaseIterable {
         case .xfs: return try XFSReader(bytes)
         case .ntfs: return try NTFSReader(bytes)
         case .vfat: return try FATReader(bytes)
-        case .btrfs: return nil
+        case .btrfs: return try BtrfsReader(bytes)
         }
     }
 
@@ -41,6 +41,11 @@ public enum FileSystemKind: String, Sendable, Hashable, CaseIterable {
         if let fields = try bytes.fieldsIfPresent(at: 1024 + 56, count: 2), fields.little(0, as: UInt16.self) == 0xef53
         {
             found.append(.ext4)
+        }
+        if let fields = try bytes.fieldsIfPresent(at: BtrfsSuperblock.offset + 64, count: 8),
+            fields.little(0, as: UInt64.self) == BtrfsSuperblock.magic
+        {
+            found.append(.btrfs)
         }
         if let fields = try bytes.fieldsIfPresent(at: 0, count: 512) {
             if fields.big(0, as: UInt32.self) == XFSSuperblock.magic { found.append(.xfs) }

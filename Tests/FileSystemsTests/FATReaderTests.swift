@@ -70,7 +70,7 @@ internal import Testing
         let ranges = Damage.metadata(Array(volume.content.prefix(700 << 10)), blockSize: 512) { block in
             block.withUnsafeBytes { !$0.isAllZero } && block.filter { $0 == 0 }.count > 50
         }
-        Damage.flip(volume.content, in: ranges + [0..<90], count: 300, seed: 3, type: "vfat")
+        Damage.flip(volume.content, in: ranges + [0..<90], count: 120, seed: 3, type: "vfat")
         for length in [0, 1, 511, 512, 1 << 20] {
             #expect((try? FileSystemKind.open(MemoryVolume(Array(volume.content.prefix(length))))) == nil, "\(length)")
         }

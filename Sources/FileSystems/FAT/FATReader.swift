@@ -31,7 +31,8 @@ final class FATReader: FileSystemReader {
         var found = FileSystemState.clean
         // The entry of cluster 1 says whether it was unmounted and no error was seen; FAT12 has no such bits.
         if boot.width != 12 {
-            let mark = try Self.entry(1, bytes, boot)
+            var window = Window()
+            let mark = try Self.entry(1, bytes, boot, &window)
             let mask: UInt32 = boot.width == 16 ? 0xc000 : 0x0c00_0000
             if mark & mask != mask { found = .dirty }
         }
@@ -140,6 +141,7 @@ final class FATReader: FileSystemReader {
         var runs: [(offset: Int64, count: Int)] = []
         var cluster = first
         var count = 0
+        var window = Window()
         while count < min(most, Self.maximumClusters) {
             guard let offset = boot.offset(ofCluster: cluster) else {
                 throw error(file, .damaged("its chain leads to cluster \(cluster)"))
@@ -151,27 +153,34 @@ final class FATReader: FileSystemReader {
             }
             count += 1
             // A chain that bites its tail comes to `most` in the end.
-            cluster = try Self.entry(cluster, bytes, boot)
+            cluster = try Self.entry(cluster, bytes, boot, &window)
             if cluster >= boot.endMark { break }
         }
         return runs
     }
 
+    /// A piece of the table: entries of a chain lie close together.
+    private struct Window {
+        var start: Int64 = 0
+        var fields = ByteFields([])
+    }
+
     /// Returns the entry of `cluster` in the first table.
-    private static func entry(_ cluster: UInt32, _ bytes: VolumeBytes, _ boot: FATBootSector) throws(FileSystemError)
-        -> UInt32
-    {
+    private static func entry(
+        _ cluster: UInt32, _ bytes: VolumeBytes, _ boot: FATBootSector, _ window: inout Window
+    ) throws(FileSystemError) -> UInt32 {
+        let offset = boot.tableOffset + Int64(cluster) * Int64(boot.width) / 8
+        if offset < window.start || offset + 4 > window.start + Int64(window.fields.count) {
+            window.start = offset
+            // Behind the table follows at least a sector of something.
+            let count = Int(min(4096, max(bytes.lengthInBytes - offset, 4)))
+            window.fields = try bytes.fields(at: offset, count: count)
+        }
+        let value: UInt32 = window.fields.little(Int(offset - window.start))
         switch boot.width {
-        case 12:
-            let fields = try bytes.fields(at: boot.tableOffset + Int64(cluster) + Int64(cluster / 2), count: 2)
-            let pair: UInt16 = fields.little(0)
-            return UInt32(cluster % 2 == 0 ? pair & 0xfff : pair >> 4)
-        case 16:
-            return UInt32(
-                try bytes.fields(at: boot.tableOffset + Int64(cluster) * 2, count: 2).little(0, as: UInt16.self))
-        default:
-            let fields = try bytes.fields(at: boot.tableOffset + Int64(cluster) * 4, count: 4)
-            return fields.little(0, as: UInt32.self) & 0x0fff_ffff
+        case 12: return cluster % 2 == 0 ? value & 0xfff : value >> 4 & 0xfff
+        case 16: return value & 0xffff
+        default: return value & 0x0fff_ffff
         }
     }
 
