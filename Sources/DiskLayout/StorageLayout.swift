@@ -137,7 +137,8 @@ public struct StorageLayout: Sendable {
                 groups.append(GroupVolume(group: group))
             }
             for volume in group.logicalVolumes where volume.isVisible && groups[place].volumes[volume.name] == nil {
-                guard !volume.isSnapshotStore, let source = group.source(of: volume.name, { Self.source($0, known) }) else { continue }
+                guard !volume.isSnapshotStore, let source = group.source(of: volume.name, { Self.source($0, known) })
+                else { continue }
                 let scan = VolumeScan(source)
                 groups[place].volumes[volume.name] = scan.volume
                 fresh.append(scan)

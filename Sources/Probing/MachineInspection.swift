@@ -47,6 +47,7 @@ public struct MachineInspection: Sendable {
     private func read(_ sources: [any BlockSource], into machine: inout Machine) {
         guard let layout = try? StorageLayout.read(sources) else { return }
         LayoutInventory(layout: layout).fill(&machine)
+        SystemInspection(layout: layout).fill(&machine)
     }
 
     /// Returns an inventory of nothing but the disks or images at `paths`.

@@ -6,6 +6,7 @@ internal import Capture
 internal import CloneFormat
 internal import Console
 internal import DiskImage
+internal import Probing
 
 /// `coldclone capture`.
 struct CaptureCommand: ParsableCommand {
@@ -71,6 +72,9 @@ struct CaptureCommand: ParsableCommand {
     @OptionGroup(title: "iSCSI")
     var iscsi: ISCSIArguments
 
+    @Flag(help: "Leave the machine's inventory out of the manifest.")
+    var skipProbe = false
+
     @Flag(help: "Print one JSON object with the result instead of a table.")
     var json = false
 
@@ -125,7 +129,7 @@ struct CaptureCommand: ParsableCommand {
         let folder = target?.folder ?? ""
         return try CloneCapture(
             disks: try opening(log, cancellation).open(sources, targetFolder: folder), target: folder,
-            machine: MachineIdentity(name: name ?? MachineName.serial ?? "machine"), agent: Version.program,
+            machine: identity(), agent: Version.program,
             options: options
         ).run(progress: progress, cancellation: cancellation)
     }
@@ -144,5 +148,15 @@ struct CaptureCommand: ParsableCommand {
 
     private func opening(_ log: Log, _ cancellation: CancellationFlag) -> SourceOpening {
         SourceOpening(session: iscsi, log: log, cancellation: cancellation)
+    }
+
+    /// Names the machine, and says what it has when its own disks are captured, not image files of another's.
+    private func identity() -> MachineIdentity {
+        let isOwn = sources.contains { $0.hasPrefix("/dev/") }
+        var inspection = MachineInspection(sysroot: Sysroot())
+        // Health was told before the decision to capture; drives are left to their work now.
+        inspection.asksDrives = false
+        return MachineIdentity(
+            name: name ?? MachineName.serial ?? "machine", inventory: isOwn && !skipProbe ? inspection.machine() : nil)
     }
 }

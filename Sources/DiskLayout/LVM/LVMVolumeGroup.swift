@@ -26,7 +26,7 @@ public struct LVMVolumeGroup: Sendable, Hashable {
         public var start: Int64
         /// Number of extents.
         public var count: Int64
-        /// Type as LVM reports it: `linear`, `striped`, `raid1`, `thin`, …
+        /// Type as LVM reports it, such as `linear` or `thin`.
         public var type: String
         /// Bytes a stripe; nil where the type has none.
         public var stripeLength: Int64?

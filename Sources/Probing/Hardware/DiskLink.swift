@@ -2,7 +2,7 @@
 
 /// How a disk is attached, and how fast its link is.
 struct DiskLink: Sendable, Hashable {
-    /// Transport: `sata`, `sas`, `usb`, …
+    /// How the disk is attached, in the words of `Disk.transport`.
     var transport: String?
     /// The negotiated rate as people write it.
     var rate: String?
