@@ -71,6 +71,9 @@ struct CaptureCommand: ParsableCommand {
     @OptionGroup(title: "iSCSI")
     var iscsi: ISCSIArguments
 
+    @Option(help: "Connections to each LUN: more may be faster, where the target takes them.")
+    var iscsiConnections = 1
+
     @Flag(help: "Print one JSON object with the result instead of a table.")
     var json = false
 
@@ -85,6 +88,7 @@ struct CaptureCommand: ParsableCommand {
             throw ValidationError("--resume names the clone's folder: leave out --target")
         }
         if let jobs, !(1...1024).contains(jobs) { throw ValidationError("--jobs is 1 to 1024") }
+        if !(1...16).contains(iscsiConnections) { throw ValidationError("--iscsi-connections is 1 to 16") }
         if !(0...1000).contains(retries) { throw ValidationError("--retries is 0 to 1000") }
         if format == .raw, compression != .none {
             throw ValidationError("a raw image cannot be compressed: use --format qcow2, or --compression none")
@@ -143,6 +147,6 @@ struct CaptureCommand: ParsableCommand {
     }
 
     private func opening(_ log: Log, _ cancellation: CancellationFlag) -> SourceOpening {
-        SourceOpening(session: iscsi, log: log, cancellation: cancellation)
+        SourceOpening(session: iscsi, connections: iscsiConnections, log: log, cancellation: cancellation)
     }
 }
