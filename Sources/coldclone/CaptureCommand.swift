@@ -72,8 +72,13 @@ struct CaptureCommand: ParsableCommand {
     @OptionGroup(title: "iSCSI")
     var iscsi: ISCSIArguments
 
+<<<<<<< HEAD
     @Flag(help: "Leave the machine's inventory out of the manifest.")
     var skipProbe = false
+=======
+    @Option(help: "Connections to each LUN: more may be faster, where the target takes them.")
+    var iscsiConnections = 1
+>>>>>>> iscsi
 
     @Flag(help: "Print one JSON object with the result instead of a table.")
     var json = false
@@ -89,6 +94,7 @@ struct CaptureCommand: ParsableCommand {
             throw ValidationError("--resume names the clone's folder: leave out --target")
         }
         if let jobs, !(1...1024).contains(jobs) { throw ValidationError("--jobs is 1 to 1024") }
+        if !(1...16).contains(iscsiConnections) { throw ValidationError("--iscsi-connections is 1 to 16") }
         if !(0...1000).contains(retries) { throw ValidationError("--retries is 0 to 1000") }
         if format == .raw, compression != .none {
             throw ValidationError("a raw image cannot be compressed: use --format qcow2, or --compression none")
@@ -147,7 +153,7 @@ struct CaptureCommand: ParsableCommand {
     }
 
     private func opening(_ log: Log, _ cancellation: CancellationFlag) -> SourceOpening {
-        SourceOpening(session: iscsi, log: log, cancellation: cancellation)
+        SourceOpening(session: iscsi, connections: iscsiConnections, log: log, cancellation: cancellation)
     }
 
     /// Names the machine, and says what it has when its own disks are captured, not image files of another's.

@@ -10,6 +10,7 @@ internal import Probing
 /// From what the command line calls a source to a disk that can be captured.
 struct SourceOpening {
     var session: ISCSIArguments
+    var connections: Int
     var log: Log
     var cancellation: CancellationFlag
 
@@ -50,8 +51,8 @@ struct SourceOpening {
         let source = try ISCSISource(
             url,
             ISCSISource.Options(
-                session: try session.session(for: ISCSIAddress(text), log), cancellation: cancellation,
-                onEvent: { log.write(.warning, $0) }))
+                session: try session.session(for: ISCSIAddress(text), log), connections: connections,
+                cancellation: cancellation, onEvent: { log.write(.warning, $0) }))
         let identity = source.unit.identity
         // The kernel may be logged in to the same unit, and the target may lie there.
         if identity.isAmong(try stack.worldWideNames(beneath: targetFolder)) {

@@ -117,7 +117,8 @@ struct ISCSICommandTests {
         for secret in Self.secrets { #expect(try Tool.run("grep", ["-ra", secret, clone]).status == 1) }
     }
 
-    @Test func clonesUnits() throws {
+    @Test(arguments: [1, 3])
+    func clonesUnits(connections: Int) throws {
         let folder = try TemporaryFolder(in: "/var/tmp")
         let server = try ISCSIServer()
         try server.addTarget(1, Self.target)
@@ -129,7 +130,8 @@ struct ISCSICommandTests {
         }
         let before = try Tool.output("sha256sum", files)
         let result = try Programs.capture(
-            [url(server.port, 1), url(server.port, 2)], target: folder.folder("target"))
+            [url(server.port, 1), url(server.port, 2)], target: folder.folder("target"),
+            ["--iscsi-connections", "\(connections)"])
         #expect(result.status == 0, "\(result.errors)")
         let clone = try Programs.clone(in: folder.file("target"))
         for lun in [1, 2] {
