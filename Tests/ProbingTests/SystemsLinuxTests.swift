@@ -4,6 +4,7 @@ internal import BlockIO
 internal import CloneFormat
 internal import FileSystems
 internal import Probing
+internal import Synchronization
 internal import TestSupport
 internal import Testing
 
@@ -409,7 +410,7 @@ internal import Testing
             try SampleContent.write(Array(lines.utf8), to: folder.file("proto"))
             try Tool.output("mkfs.xfs", ["-q", "-p", folder.file("proto"), image])
         }
-        let source = try FileSource(image)
+        let source = CountingSource(try FileSource(image))
         let reader = try #require(try FileSystemKind.open(source))
         #expect(reader.kind == kind)
         let system = try #require(
@@ -418,5 +419,25 @@ internal import Testing
         #expect(system.mounts.map(\.resolution) == ["local", "network"])
         #expect(system.networkFiles.map(line) == ["ifcfg-eth0: eth0, 192.0.2.3/24"])
         #expect(system.kernels == ["vmlinuz-5.14"])
+        // A probe reads less than 4 MiB of a disk.
+        #expect((1...1 << 20).contains(source.bytesRead.load(ordering: .relaxed)))
+    }
+}
+
+/// Counts what is read.
+private final class CountingSource: BlockSource {
+    let base: FileSource
+    let bytesRead = Atomic(0)
+
+    init(_ base: FileSource) { self.base = base }
+
+    var name: String { base.name }
+    var lengthInBytes: Int64 { base.lengthInBytes }
+    var logicalSectorSize: Int { base.logicalSectorSize }
+    var physicalSectorSize: Int { base.physicalSectorSize }
+
+    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
+        bytesRead.add(buffer.count, ordering: .relaxed)
+        try base.read(into: buffer, at: offset)
     }
 }

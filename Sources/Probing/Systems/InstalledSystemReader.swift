@@ -18,6 +18,11 @@ public enum InstalledSystemReader {
         at reader: any FileSystemReader, device: String, volumes: [KnownVolume] = [],
         open: (String) -> (any FileSystemReader)? = { _ in nil }, others: [any FileSystemReader] = []
     ) -> InstalledSystem? {
+        if reader.kind == .ntfs || reader.kind == .vfat {
+            var system = WindowsSystem.look(at: reader, device: device, others: others)
+            system?.state = Self.text(reader.state)
+            return system
+        }
         var roots = [reader]
         if reader.kind == .btrfs {
             let top = RootedReader(reader, root: FileID(tree: 5, 256))

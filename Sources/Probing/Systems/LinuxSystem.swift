@@ -115,6 +115,17 @@ enum BootFiles {
         return (found.sorted(), kernels.sorted())
     }
 
+    /// Returns the bootloaders of a Windows, in its own root and on `others`.
+    static func windows(_ tree: SystemTree, _ others: [any FileSystemReader]) -> [String] {
+        var found = bootloaders(exists: tree.exists, names: tree.names)
+        if tree.exists("/ntldr") { found.insert("ntldr") }
+        for other in others {
+            let place = SystemTree(other)
+            found.formUnion(bootloaders(exists: place.exists, names: place.names))
+        }
+        return found.sorted()
+    }
+
     private static func isKernel(_ name: String) -> Bool {
         ["vmlinuz", "vmlinux-", "bzImage", "kernel-genkernel"].contains { name.hasPrefix($0) }
     }
