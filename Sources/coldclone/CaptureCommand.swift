@@ -72,13 +72,11 @@ struct CaptureCommand: ParsableCommand {
     @OptionGroup(title: "iSCSI")
     var iscsi: ISCSIArguments
 
-<<<<<<< HEAD
     @Flag(help: "Leave the machine's inventory out of the manifest.")
     var skipProbe = false
-=======
+
     @Option(help: "Connections to each LUN: more may be faster, where the target takes them.")
     var iscsiConnections = 1
->>>>>>> iscsi
 
     @Flag(help: "Print one JSON object with the result instead of a table.")
     var json = false

@@ -23,7 +23,9 @@ struct LVMDamageTests {
         for offset in 0..<512 where label[offset] != 0 {
             let layout = try StorageLayout.read([disk.with([label[offset] ^ 0x10], at: Int64(512 + offset))])
             let group = layout.groups.first?.group
-            #expect(group == nil || group?.physicalVolumes.contains { $0.device == nil } == true || !(group?.findings.isEmpty ?? true))
+            #expect(
+                group == nil || group?.physicalVolumes.contains { $0.device == nil } == true
+                    || !(group?.findings.isEmpty ?? true))
         }
         let area = try file.bytes(at: 4096, count: 512)
         for offset in 0..<512 where area[offset] != 0 {
@@ -34,7 +36,9 @@ struct LVMDamageTests {
 
     @Test func survivesTruncation() throws {
         let (disk, _) = try disk()
-        for length in stride(from: 0, to: 64 << 10, by: 509) { _ = try? StorageLayout.read([disk.resized(to: Int64(length))]) }
+        for length in stride(from: 0, to: 64 << 10, by: 509) {
+            _ = try? StorageLayout.read([disk.resized(to: Int64(length))])
+        }
     }
 
     @Test func survivesRandomDamage() throws {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 internal import CloneFormat
+
 @testable internal import Probing
 
 /// A machine written by hand from the kernel's documented sysfs attributes: for hardware that no emulator has.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 internal import CloneFormat
-@testable internal import Probing
 internal import Testing
+
+@testable internal import Probing
 
 /// Controllers that no emulator has, by their documented attributes; each of these sysroots is written by hand.
 @Suite struct MadeUpMachineTests {
@@ -100,12 +101,13 @@ internal import Testing
         #expect(finding.action == "modprobe megaraid_sas, then probe again")
     }
 
-    @Test(arguments: [
-        ("010400", "8086:2822", nil, nil, "Intel RST"), ("010601", "8086:a102", "ahci", "2", "Intel RST"),
-        ("010400", "8086:9a0b", nil, nil, "Intel VMD"), ("010400", "8086:201d", "vmd", nil, nil),
-        ("010400", "1022:43bd", nil, nil, "AMD RAID"), ("010601", "8086:a102", "ahci", "0", nil),
-        ("010400", "1000:005b", "megaraid_sas", nil, nil), ("010400", "8086:2822", "ahci", nil, nil),
-    ] as [(String, String, String?, String?, String?)])
+    @Test(
+        arguments: [
+            ("010400", "8086:2822", nil, nil, "Intel RST"), ("010601", "8086:a102", "ahci", "2", "Intel RST"),
+            ("010400", "8086:9a0b", nil, nil, "Intel VMD"), ("010400", "8086:201d", "vmd", nil, nil),
+            ("010400", "1022:43bd", nil, nil, "AMD RAID"), ("010601", "8086:a102", "ahci", "0", nil),
+            ("010400", "1000:005b", "megaraid_sas", nil, nil), ("010400", "8086:2822", "ahci", nil, nil),
+        ] as [(String, String, String?, String?, String?)])
     func modesThatHideDisksAreNamed(
         pciClass: String, id: String, driver: String?, remapped: String?, mode: String?
     ) throws {
@@ -126,7 +128,8 @@ internal import Testing
             made.file("/sys/devices/\(port)/serial", "USB\(index)")
             made.disk(
                 "sd\(["a", "b", "c"][index])",
-                at: "\(port)/1-\(index + 1):1.0/host\(index)/target\(index):0:0/\(index):0:0:0", block: ["removable": "1"])
+                at: "\(port)/1-\(index + 1):1.0/host\(index)/target\(index):0:0/\(index):0:0:0",
+                block: ["removable": "1"])
         }
         made.add(
             "0000:01:00.0", "010802", "144d:a808", driver: "nvme",
@@ -141,14 +144,16 @@ internal import Testing
         let sas = "pci0000:00/0000:05:00.0/host10/port-10:0"
         made.add("0000:05:00.0", "010700", "1000:0097", driver: "mpt3sas")
         made.link("/sys/devices/\(sas)/phy-10:0", to: "../phy-10:0")
-        made.file("/sys/devices/pci0000:00/0000:05:00.0/host10/phy-10:0/sas_phy/phy-10:0/negotiated_linkrate", "12.0 Gbit")
+        made.file(
+            "/sys/devices/pci0000:00/0000:05:00.0/host10/phy-10:0/sas_phy/phy-10:0/negotiated_linkrate", "12.0 Gbit")
         made.disk("sde", at: "\(sas)/end_device-10:0/target10:0:0/10:0:0:0")
         made.disk("mmcblk0", at: "pci0000:00/0000:00:1c.0/mmc_host/mmc0/mmc0:0001", device: ["name": "DG4032"])
         made.disk("mmcblk0boot0", at: "pci0000:00/0000:00:1c.0/mmc_host/mmc0/mmc0:0001/mmcblk0")
         made.disk("vda", at: "pci0000:00/0000:00:05.0/virtio1", block: ["serial": "v-1"])
         let machine = made.machine
         func disk(_ name: String) throws -> Disk { try #require(machine.disks.first { $0.name == "/dev/\(name)" }) }
-        #expect(try [disk("sda"), disk("sdb"), disk("sdc")].map(\.link) == ["480 Mbit/s", "5.0 Gbit/s", "10.0 Gbit/s"])
+        #expect(
+            try [disk("sda"), disk("sdb"), disk("sdc")].map(\.link) == ["480 Mbit/s", "5.0 Gbit/s", "10.0 Gbit/s"])
         #expect(
             try [disk("sda"), disk("sdb"), disk("sdc")].map(\.linkBytesPerSecond)
                 == [60_000_000, 500_000_000, 1_212_121_212])

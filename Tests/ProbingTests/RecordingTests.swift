@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 internal import CloneFormat
-@testable internal import Probing
 internal import TestSupport
 internal import Testing
+
+@testable internal import Probing
 
 /// What is recorded of a machine replays as the same machine, and can be sent to strangers.
 @Suite struct RecordingTests {
@@ -101,7 +102,10 @@ internal import Testing
         var generator = SeededGenerator(seed: 3)
         for _ in 0..<400 {
             var damaged = archive
-            for _ in 0..<3 { damaged[Int.random(in: damaged.indices, using: &generator)] = UInt8.random(in: 0...255, using: &generator) }
+            for _ in 0..<3 {
+                damaged[Int.random(in: damaged.indices, using: &generator)] = UInt8.random(
+                    in: 0...255, using: &generator)
+            }
             guard let entries = try? TarArchive.decode(damaged, file: "t") else { continue }
             _ = MachineInspection(sysroot: Sysroot(entries: entries)).machine()
         }
@@ -111,15 +115,23 @@ internal import Testing
         var made = MadeUpMachine()
         made.add("0000:03:00.0", "010400", "103c:3239", driver: "hpsa")
         made.host(0, at: "pci0000:00/0000:03:00.0", driver: "hpsa")
-        made.disk("sda", at: "pci0000:00/0000:03:00.0/host0/target0:1:0/0:1:0:0", device: ["wwid": "naa.5000c500a1b2c3d4"])
+        made.disk(
+            "sda", at: "pci0000:00/0000:03:00.0/host0/target0:1:0/0:1:0:0", device: ["wwid": "naa.5000c500a1b2c3d4"])
         made.file("/sys/class/dmi/id/product_serial", "x")
         made.file("/proc/meminfo", "MemTotal: 99999999999999999999 kB")
         made.file("/proc/cpuinfo", "processor : 0\nphysical id : 0\ncore id : 0")
-        let words = ["", "-1", "99999999999999999999", "0x", "naa.", "\u{0}\u{ff}", String(repeating: "9", count: 5000), "nan", "1e400 GT/s"]
+        let words = [
+            "", "-1", "99999999999999999999", "0x", "naa.", "\u{0}\u{ff}", String(repeating: "9", count: 5000), "nan",
+            "1e400 GT/s",
+        ]
         for path in made.entries.keys.sorted() {
             for word in words {
                 var changed = made
-                if case .file? = changed.entries[path] { changed.file(path, word) } else { changed.link(path, to: word) }
+                if case .file? = changed.entries[path] {
+                    changed.file(path, word)
+                } else {
+                    changed.link(path, to: word)
+                }
                 _ = changed.machine
             }
         }
@@ -165,7 +177,9 @@ internal import Testing
         #expect(data.serial == "AB12")
         #expect(data.identity == "naa.600508b1" + String(repeating: "11", count: 12))
         #expect(WorldWideName.of(data.identity) == "0x600508b111111111")
-        for length in page83.indices { _ = VitalProductData(page80: Array(page80.prefix(length)), page83: Array(page83[..<length])) }
+        for length in page83.indices {
+            _ = VitalProductData(page80: Array(page80.prefix(length)), page83: Array(page83[..<length]))
+        }
         for offset in page83.indices {
             for value in [0, 1, 127, 255] as [UInt8] {
                 var damaged = page83
