@@ -30,8 +30,8 @@ struct CaptureSession {
 
     /// Captures what is not captured yet, and writes the manifest.
     mutating func run(_ events: EventLog) throws(CaptureError) -> CloneCapture.Outcome {
-        progress.begin(bytesToRead: try bytesToRead())
         do throws(CaptureError) {
+            progress.begin(bytesToRead: try bytesToRead())
             var records = try keepFinished(events)
             for (order, disk) in disks.enumerated().dropFirst(records.count) {
                 records.append(try capture(disk, order, events))

@@ -18,6 +18,7 @@ struct SystemInspection {
             guard let reader = try? FileSystemKind.open(volume.source) else { continue }
             readers.append((volume.name, reader))
         }
+        findDirty(readers.map { ($0.name, $0.reader.state) }, &machine)
         for (name, reader) in readers {
             let others = readers.filter { $0.name != name }.map(\.reader)
             let found = InstalledSystemReader.look(
@@ -32,6 +33,37 @@ struct SystemInspection {
             for node in system.iscsiTargets where !machine.iscsi.nodes.contains(node) {
                 machine.iscsi.nodes.append(node)
             }
+        }
+    }
+
+    /// Notes the state of each file system that was read.
+    private func findDirty(_ states: [(name: String, state: FileSystemState)], _ machine: inout Machine) {
+        let words = Dictionary(
+            states.map { ($0.name, InstalledSystemReader.text($0.state)) }, uniquingKeysWith: { first, _ in first })
+        machine.disks = machine.disks.map { disk in
+            var disk = disk
+            disk.content?.state = words[disk.name]
+            let partitions = (disk.content?.table?.partitions ?? []).map { partition in
+                var partition = partition
+                partition.content?.state = partition.name.flatMap { words[$0] }
+                return partition
+            }
+            disk.content?.table?.partitions = partitions
+            return disk
+        }
+        machine.volumeGroups = machine.volumeGroups.map { group in
+            var group = group
+            group.logicalVolumes = group.logicalVolumes.map { volume in
+                var volume = volume
+                volume.content?.state = words["\(group.name)/\(volume.name)"]
+                return volume
+            }
+            return group
+        }
+        machine.arrays = machine.arrays.map { array in
+            var array = array
+            array.content?.state = words["array \(array.uuid)"]
+            return array
         }
     }
 

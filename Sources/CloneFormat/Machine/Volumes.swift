@@ -16,6 +16,8 @@ public struct VolumeContent: Sendable, Hashable, Codable {
     public var ambivalent: [String] = []
     /// The partition table.
     public var table: PartitionTableRecord?
+    /// State of the file system: `clean`, `needs recovery`, `dirty`, `hibernated`, `unknown`; nil where none was read.
+    public var state: String?
     /// Why something of it could not be read, in sentences.
     public var problems: [String] = []
 

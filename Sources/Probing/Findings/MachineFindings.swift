@@ -141,6 +141,19 @@ public struct MachineFindings: Sendable {
     }
 
     private mutating func volume(_ name: String, _ content: VolumeContent) {
+        switch content.state {
+        case "hibernated":
+            add(
+                .warning, "hibernated", name, what: "its file system is hibernated, not shut down",
+                why: "part of its data is in the hibernation image, and the clone resumes on other hardware",
+                action: "start the system and shut it down fully, or delete the hibernation image in the clone")
+        case "needs recovery", "dirty":
+            add(
+                .warning, "dirty-file-system", name, what: "its file system was not unmounted cleanly",
+                why: "it is copied whole, and recovers when the clone starts, as after a power cut",
+                action: "start the installed system and shut it down cleanly, or accept that")
+        default: break
+        }
         for problem in content.problems {
             add(
                 .critical, "unreadable", name, what: problem, why: "what lies there cannot be told",
@@ -184,6 +197,7 @@ public struct MachineFindings: Sendable {
                     why: "the clone will be degraded as well, and a further failure loses data",
                     action: "find the missing disks, or go on: redundancy makes up for them")
             }
+            if let content = array.content { volume(name, content) }
             for member in array.members where member.state == "stale" {
                 add(
                     .warning, "member-stale", member.device,
@@ -202,6 +216,9 @@ public struct MachineFindings: Sendable {
 
     private mutating func volumeGroups(_ machine: Machine) {
         for group in machine.volumeGroups {
+            for item in group.logicalVolumes {
+                if let content = item.content { volume("\(group.name)/\(item.name)", content) }
+            }
             let missing = group.physicalVolumes.filter { $0.device == nil }
             guard !missing.isEmpty else { continue }
             let lost = group.logicalVolumes.filter { !$0.isComplete && !$0.isHidden }.map(\.name)
@@ -218,19 +235,13 @@ public struct MachineFindings: Sendable {
     private mutating func systems(_ machine: Machine) {
         for system in machine.systems {
             let name = system.prettyName ?? system.family
-            switch system.state {
-            case "hibernated":
+            // A volume whose own state says so has its finding already.
+            let isTold = findings.contains { $0.code == "hibernated" && $0.subject == system.device }
+            if system.state == "hibernated", !isTold {
                 add(
                     .warning, "hibernated", system.device, what: "\(name) is hibernated, not shut down",
                     why: "part of its data is in the hibernation image, and the clone resumes on other hardware",
                     action: "start it and shut it down fully, or delete the hibernation image in the clone")
-            case "needs recovery", "dirty":
-                add(
-                    .warning, "dirty-file-system", system.device,
-                    what: "the file system of \(name) was not unmounted cleanly",
-                    why: "it is copied whole, and recovers when the clone starts, as after a power cut",
-                    action: "start the installed system and shut it down cleanly, or accept that")
-            default: break
             }
             for mount in system.mounts {
                 switch mount.resolution {
