@@ -94,7 +94,16 @@ struct InterruptionTests {
         #expect(try Tool.run("test", ["-e", "\(clone)/manifest.json"]).status == 1)
     }
 
-    @Test(arguments: ["pread64:error=EIO:when=5", "pread64:retval=0:when=5+"])
+    /// A sector that answers at the second try is no failure.
+    @Test func aReadThatFailsOnceIsRepeated() throws {
+        let folder = try TemporaryFolder(in: "/var/tmp")
+        let result = try run(folder, inject: "pread64:error=EIO:when=5", ["--jobs", "1"])
+        #expect(result.status == 0, "\(result.errors)")
+        let clone = try Programs.clone(in: folder.file("target"))
+        #expect(try Tool.run(Programs.receiver, ["verify", "--no-receipt", clone]).status == 0)
+    }
+
+    @Test(arguments: ["pread64:error=ENXIO:when=5", "pread64:retval=0:when=5+"])
     func aFailedReadIsNamed(inject: String) throws {
         let folder = try TemporaryFolder(in: "/var/tmp")
         let result = try run(folder, inject: inject, ["--jobs", "1"])
