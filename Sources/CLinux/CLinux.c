@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include "CLinux.h"
 
@@ -15,3 +17,5 @@ int cl_processor_count(void) {
 }
 
 int cl_memory_file(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
+
+int cl_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }

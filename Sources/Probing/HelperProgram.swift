@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
+internal import CLinux
 internal import Glibc
 
 /// Runs a helper program, without a shell, and takes its standard output.
@@ -11,8 +12,7 @@ enum HelperProgram {
     /// posix_spawn(3), poll(2). A program that hangs is killed; it is not waited for where even that does not end it.
     static func output(_ program: String, _ arguments: [String], secondsAtMost: Int) -> [UInt8]? {
         var ends: [Int32] = [-1, -1]
-        guard pipe(&ends) == 0 else { return nil }
-        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        guard cl_pipe(&ends) == 0 else { return nil }
         defer { close(ends[0]) }
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
@@ -20,6 +20,14 @@ enum HelperProgram {
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_adddup2(&actions, ends[1], 1)
         posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
+        // Signals that this thread has blocked are not the program's business.
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var none = sigset_t()
+        sigemptyset(&none)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
         var argv: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) }
         defer { for pointer in argv { free(pointer) } }
         argv.append(nil)
@@ -29,14 +37,28 @@ enum HelperProgram {
         ]
         defer { for pointer in environment { free(pointer) } }
         var child: pid_t = 0
-        let status = posix_spawn(&child, program, &actions, nil, &argv, &environment)
+        let status = posix_spawn(&child, program, &actions, &attributes, &argv, &environment)
         close(ends[1])
         guard status == 0 else { return nil }
         let output = read(ends[0], ContinuousClock().now + .seconds(secondsAtMost))
         if output == nil { kill(child, SIGKILL) }
-        var result: Int32 = 0
-        while waitpid(child, &result, output == nil ? WNOHANG : 0) == -1, errno == EINTR {}
+        reap(child)
         return output
+    }
+
+    /// Waits for the end of a program that has closed its output or was killed: at once, unless it goes on regardless,
+    /// or hangs in a driver, where not even being killed ends it.
+    private static func reap(_ child: pid_t) {
+        var status: Int32 = 0
+        let deadline = ContinuousClock().now + .seconds(1)
+        while waitpid(child, &status, WNOHANG) == 0 {
+            if ContinuousClock().now > deadline {
+                kill(child, SIGKILL)
+                waitpid(child, &status, WNOHANG)
+                return
+            }
+            poll(nil, 0, 5)
+        }
     }
 
     /// Reads to the end; nil when that does not come by `deadline`.

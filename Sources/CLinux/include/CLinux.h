@@ -42,6 +42,9 @@ int cl_start_writeback(int fd, int64_t offset, int64_t length);
 /// memfd_create(2), MFD_CLOEXEC, which needs _GNU_SOURCE.
 int cl_memory_file(const char *name);
 
+/// A pipe whose ends no program inherits. pipe2(2) O_CLOEXEC.
+int cl_pipe(int ends[2]);
+
 /// Number of processors that this process may run on. sched_getaffinity(2).
 int cl_processor_count(void);
 
