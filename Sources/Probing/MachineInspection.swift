@@ -32,7 +32,7 @@ public struct MachineInspection: Sendable {
         for index in machine.disks.indices {
             let disk = machine.disks[index]
             // An array is read from its members, as it is on a machine where nobody has assembled it.
-            guard disk.kind != "optical", disk.kind != "md", !disk.isLiveMedium else { continue }
+            guard disk.kind != "optical", disk.kind != "md", disk.size > 0, !disk.isLiveMedium else { continue }
             do throws(BlockError) {
                 sources.append(try FileSource(disk.name))
             } catch {

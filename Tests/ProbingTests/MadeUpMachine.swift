@@ -60,6 +60,9 @@ struct MadeUpMachine {
     /// Adds a file.
     mutating func file(_ path: String, _ text: String) { entries[path] = .file(Array("\(text)\n".utf8)) }
 
+    /// Adds a binary file.
+    mutating func bytes(_ path: String, _ content: [UInt8]) { entries[path] = .file(content) }
+
     /// Adds a link.
     mutating func link(_ path: String, to target: String) { entries[path] = .link(target) }
 

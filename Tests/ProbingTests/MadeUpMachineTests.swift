@@ -7,7 +7,7 @@ internal import Testing
 
 /// Controllers that no emulator has, by their documented attributes; each of these sysroots is written by hand.
 @Suite struct MadeUpMachineTests {
-    @Test(arguments: ["hpsa", "smartpqi", "aacraid"])
+    @Test(arguments: ["hpsa", "smartpqi"])
     func aVirtualDriveHasItsLevel(driver: String) throws {
         var made = MadeUpMachine()
         made.add("0000:03:00.0", "010400", "103c:3239", driver: driver)

@@ -102,6 +102,8 @@ public struct Disk: Sendable, Hashable, Codable {
     public var raidLevel: String?
     /// PCI address of the controller it is behind.
     public var controller: String?
+    /// Name of the target that offers it: an IQN, or the WWPN of the remote port.
+    public var target: String?
     /// Path in sysfs below `devices/`: the same in every boot of one machine, unlike the name.
     public var path: String?
     /// Whether the live system runs from it.

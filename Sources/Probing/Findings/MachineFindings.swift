@@ -69,7 +69,7 @@ public struct MachineFindings: Sendable {
     }
 
     private static func isUp(_ port: HostPort) -> Bool {
-        ["online", "up", "unknown"].contains(port.state?.lowercased() ?? "unknown")
+        ["online", "up", "link up", "unknown"].contains(port.state?.lowercased() ?? "unknown")
     }
 
     private mutating func disks(_ machine: Machine) {
@@ -77,6 +77,12 @@ public struct MachineFindings: Sendable {
             add(
                 .critical, "no-disk", "machine", what: "no disk is visible",
                 why: "there is nothing to clone", action: "look at the controllers and their drivers")
+        }
+        for disk in machine.disks where disk.size == 0 && disk.kind != "optical" {
+            add(
+                .critical, "disk-without-size", disk.name, what: "\(disk.name) does not tell how long it is",
+                why: "it has failed, or its controller hides it; nothing of it can be captured",
+                action: "check its power and cables, and what the controller says of it")
         }
         for disk in machine.disks where !disk.isLiveMedium {
             if let health = disk.smart { smart(disk, health) }
@@ -263,10 +269,11 @@ public struct MachineFindings: Sendable {
     }
 
     private mutating func iscsi(_ machine: Machine) {
-        let isLoggedIn = machine.disks.contains { $0.transport == "iscsi" }
+        // A session whose target is not known may be that of any.
+        let sessions = machine.disks.filter { $0.transport == "iscsi" }.map(\.target)
         var told = Set<String>()
         for target in machine.iscsi.boot + machine.iscsi.nodes where told.insert(target.name).inserted {
-            guard !isLoggedIn else { continue }
+            guard !sessions.contains(target.name), !sessions.contains(nil) else { continue }
             add(
                 .warning, "lun-not-logged-in", target.name,
                 what: "the machine uses this target at \(target.portal), and none of its LUNs is among the disks",

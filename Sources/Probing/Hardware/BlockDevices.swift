@@ -19,6 +19,8 @@ struct BlockDevices {
         var path: String
         /// State of a SCSI device: `running`.
         var state: String?
+        /// Serial number that the unit itself gives, not the enclosure around it.
+        var unitSerial: String?
         /// Addresses of the controllers that lead to it.
         var controllers: Set<String>
     }
@@ -26,8 +28,9 @@ struct BlockDevices {
     /// Returns all disks in the kernel's order, those with several paths once.
     func all(liveDisks: Set<String>) -> [Found] {
         let names = sysroot.names(in: "/sys/block").prefix(Self.maximum).sorted(by: Self.naturally)
-        let found = names.compactMap { disk($0, liveDisks) }
-        return mergePaths(found)
+        let hidden = names.filter { sysroot.text("/sys/block/\($0)/hidden") == "1" }
+        let found = names.filter { !hidden.contains($0) }.compactMap { disk($0, liveDisks) }
+        return Multipath(sysroot: sysroot).joined(found, hidden: hidden)
     }
 
     private func disk(_ name: String, _ liveDisks: Set<String>) -> Found? {
@@ -37,6 +40,8 @@ struct BlockDevices {
         let parts = path.split(separator: "/")
         let isVirtual = parts.dropFirst(2).first == "virtual"
         if isVirtual, !isVirtualDisk(path, name) { return nil }
+        // A floppy drive has a size without a disk in it.
+        if DiskLink.isNumbered(name, "fd") { return nil }
         // The boot areas and the replay-protected block of an eMMC are firmware's.
         if name.hasPrefix("mmcblk"), name.contains("boot") || name.hasSuffix("rpmb") { return nil }
         let device = sysroot.resolve("\(path)/device") ?? path
@@ -44,15 +49,17 @@ struct BlockDevices {
         let host = hctl.map { "host\($0.prefix { $0 != ":" })" }
         let hostDriver = host.flatMap { sysroot.text("/sys/class/scsi_host/\($0)/proc_name") }
         let isOptical = hctl != nil && sysroot.text("\(device)/type") == "5"
-        // A drive without medium has no size; only an optical one is worth a line.
-        guard sectors > 0 || isOptical else { return nil }
+        // A drive without medium has no size; only an optical one is worth a line. One whose medium cannot be taken out
+        // has failed, and is no less a disk for that.
+        let isRemovable = sysroot.text("\(path)/removable") == "1"
+        guard sectors > 0 || isOptical || !(isVirtual || isRemovable) else { return nil }
 
         var disk = Disk(
             name: "/dev/" + name.replacing("!", with: "/"), size: sectors * 512,
             logicalSectors: sectorSize("\(path)/queue/logical_block_size"),
             physicalSectors: sectorSize("\(path)/queue/physical_block_size"), kind: "disk")
         disk.rotational = sysroot.text("\(path)/queue/rotational") == "1"
-        disk.removable = sysroot.text("\(path)/removable") == "1"
+        disk.removable = isRemovable || sysroot.text("\(device)/type") == "SD"
         disk.readOnly = sysroot.text("\(path)/ro") == "1"
         disk.hctl = hctl
         disk.path = isVirtual ? nil : String(path.dropFirst("/sys/devices/".count))
@@ -60,15 +67,19 @@ struct BlockDevices {
         disk.controller = function?.address
         let link = DiskLink(sysroot, path: path, hostDriver: hostDriver, pciFunction: function?.path)
         (disk.transport, disk.link, disk.linkBytesPerSecond) = (link.transport, link.rate, link.bytesPerSecond)
-        identify(&disk, path, device, name)
-        disk.raidLevel = hctl == nil && !name.hasPrefix("cciss") ? nil : RAIDVolume.level(sysroot, device: device)
-        disk.kind = kind(disk, name, path, isOptical: isOptical, hostDriver: hostDriver)
+        disk.target = link.target
+        let unitSerial = identify(&disk, path, device, name)
+        let driver = name.hasPrefix("cciss") ? "cciss" : hostDriver
+        let volume = hctl == nil && driver != "cciss" ? nil : RAIDVolume(sysroot, device, hctl: hctl, driver: driver)
+        disk.raidLevel = isVirtual ? sysroot.text("\(path)/md/level") : volume?.level
+        if volume != nil { disk.transport = "raid" }
+        disk.kind = volume != nil ? "raid volume" : kind(disk, name, path, isOptical: isOptical)
         disk.isLiveMedium = liveDisks.contains(path)
         disk.isPossibleTarget =
             !disk.isLiveMedium && !isOptical && !disk.readOnly && disk.size > 0
             && (disk.removable || disk.transport == "usb")
         return Found(
-            disk: disk, path: path, state: sysroot.text("\(device)/state"),
+            disk: disk, path: path, state: sysroot.text("\(device)/state"), unitSerial: unitSerial,
             controllers: Set([disk.controller].compactMap(\.self)))
     }
 
@@ -83,19 +94,24 @@ struct BlockDevices {
         return Int(size)
     }
 
-    private func identify(_ disk: inout Disk, _ path: String, _ device: String, _ name: String) {
+    /// Fills in names and numbers; returns the serial number of the unit itself.
+    private func identify(_ disk: inout Disk, _ path: String, _ device: String, _ name: String) -> String? {
         let pages = VitalProductData(
             page80: sysroot.bytes("\(device)/vpd_pg80", limit: 4096),
             page83: sysroot.bytes("\(device)/vpd_pg83", limit: 4096))
         disk.vendor = sysroot.text("\(device)/vendor").flatMap { $0.hasPrefix("0x") ? nil : $0 }
         disk.model = sysroot.text("\(device)/model") ?? sysroot.text("\(device)/name")
+        // INQUIRY cuts the model after 16 characters.
+        if let model = pages.modelOfATA, model.hasPrefix(disk.model ?? "") { disk.model = model }
         // virtio-blk has its serial at the disk, NVMe at the controller.
-        disk.serial =
-            pages.serial ?? sysroot.text("\(path)/serial") ?? sysroot.text("\(device)/serial")
-            ?? usbSerial(path)
-        disk.wwid = sysroot.text("\(path)/wwid") ?? sysroot.text("\(device)/wwid") ?? pages.identity
+        let own = pages.serial ?? sysroot.text("\(path)/serial") ?? sysroot.text("\(device)/serial")
+        disk.serial = own ?? usbSerial(path)
+        disk.wwid =
+            sysroot.text("\(path)/wwid") ?? sysroot.text("\(device)/wwid") ?? pages.identity
+            ?? RAIDVolume.identity(sysroot, device)
         disk.wwn = WorldWideName.of(disk.wwid) ?? WorldWideName.of(pages.identity)
         if name.hasPrefix("dm-") { disk.model = sysroot.text("\(path)/dm/name") }
+        return own
     }
 
     /// A USB bridge hides the drive's number, but has one of its own.
@@ -108,9 +124,7 @@ struct BlockDevices {
         return nil
     }
 
-    private func kind(
-        _ disk: Disk, _ name: String, _ path: String, isOptical: Bool, hostDriver: String?
-    ) -> String {
+    private func kind(_ disk: Disk, _ name: String, _ path: String, isOptical: Bool) -> String {
         if isOptical { return "optical" }
         if sysroot.exists("\(path)/md/level") { return "md" }
         if name.hasPrefix("dm-") { return "multipath" }
@@ -119,63 +133,8 @@ struct BlockDevices {
         case "fc", "iscsi": return "lun"
         case "mmc": return "card"
         case "virtio", "xen": return "virtual"
-        default: break
+        default: return "disk"
         }
-        if disk.raidLevel != nil || name.hasPrefix("cciss") { return "raid volume" }
-        // megaraid_sas puts virtual drives on channel 2 and above, plain ones below.
-        if hostDriver == "megaraid_sas", let channel = disk.hctl?.split(separator: ":").dropFirst().first {
-            return (Int(channel) ?? 0) >= 2 ? "raid volume" : "disk"
-        }
-        return "disk"
-    }
-
-    /// Joins disks that are one behind several paths: same identity, same size.
-    private func mergePaths(_ found: [Found]) -> [Found] {
-        var merged: [Found] = []
-        var places: [String: Int] = [:]
-        for item in found {
-            guard item.disk.kind != "md", let identity = pathIdentity(item) else {
-                merged.append(item)
-                continue
-            }
-            let way = DiskPath(name: item.disk.name, hctl: item.disk.hctl, state: item.state)
-            if let place = places[identity] {
-                merged[place].controllers.formUnion(item.controllers)
-                if merged[place].disk.paths.isEmpty {
-                    let first = merged[place]
-                    merged[place].disk.paths = [
-                        DiskPath(name: first.disk.name, hctl: first.disk.hctl, state: first.state)
-                    ]
-                }
-                if item.disk.kind == "multipath" {
-                    // The map itself is what to read: it goes on when a path fails.
-                    merged[place].disk.name = item.disk.name
-                    merged[place].disk.kind = "multipath"
-                } else {
-                    merged[place].disk.paths.append(way)
-                }
-            } else {
-                places[identity] = merged.count
-                merged.append(item)
-            }
-        }
-        return merged
-    }
-
-    /// Returns what is the same on all paths to a disk, and on no other disk.
-    private func pathIdentity(_ item: Found) -> String? {
-        let disk = item.disk
-        if disk.kind == "multipath", let uuid = sysroot.text("\(item.path)/dm/uuid") {
-            // mpath-3600508b4…: the digit in front is the designator's type.
-            let digits = uuid.dropFirst("mpath-".count)
-            let prefix = digits.first == "3" ? "naa." : digits.first == "2" ? "eui." : "t10."
-            return "\(prefix)\(digits.dropFirst())/\(disk.size)"
-        }
-        // Only SCSI disks come on several paths here; USB bridges are known to share identities.
-        guard disk.hctl != nil, disk.transport != "usb", disk.kind != "optical" else { return nil }
-        if let wwid = disk.wwid, !wwid.hasSuffix(" "), wwid.count > 8 { return "\(wwid)/\(disk.size)" }
-        guard let serial = disk.serial, serial.count >= 6, Set(serial).count > 1 else { return nil }
-        return "\(disk.vendor ?? "")/\(disk.model ?? "")/\(serial)/\(disk.size)"
     }
 
     /// Host, channel, target and LUN.

@@ -27,10 +27,19 @@ struct BootFirmwareTable {
         }
     }
 
-    /// Eight bytes as SAM-4 4.9.7 has them, in hexadecimal digits; of the first level, flat or peripheral.
-    private static func lun(_ text: String) -> UInt64? {
-        let digits = text.filter(\.isHexDigit)
-        guard let value = UInt64(digits, radix: 16) else { return nil }
-        return digits.count == 16 ? value >> 48 & 0x3fff : value
+    /// Reads eight bytes, each of two hexadecimal digits or each of one: drivers/firmware/iscsi_ibft.c pads none.
+    ///
+    /// SAM-5, 4.7.7: the upper bits of the first byte tell whether the number has one byte or fourteen bits.
+    static func lun(_ text: String) -> UInt64? {
+        guard text.allSatisfy(\.isHexDigit), [8, 16].contains(text.utf8.count), let value = UInt64(text, radix: 16)
+        else { return nil }
+        let bits = UInt64(text.utf8.count / 2)
+        let mask: UInt64 = 1 << bits - 1
+        let (first, second) = (value >> (bits * 7) & mask, value >> (bits * 6) & mask)
+        switch first >> 6 {
+        case 0: return second
+        case 1: return (first & 0x3f) << 8 | second
+        default: return nil
+        }
     }
 }

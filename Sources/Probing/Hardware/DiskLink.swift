@@ -8,6 +8,8 @@ struct DiskLink: Sendable, Hashable {
     var rate: String?
     /// Bytes a second that the link can carry, its coding taken off.
     var bytesPerSecond: Int64?
+    /// Name of the remote end: the target's IQN, or the WWPN of the remote port.
+    var target: String?
 
     /// Reads the link of the device whose folder in sysfs is `path`, driven by the SCSI host driver `hostDriver`.
     init(_ sysroot: Sysroot, path: String, hostDriver: String?, pciFunction: String?) {
@@ -26,10 +28,14 @@ struct DiskLink: Sendable, Hashable {
         } else if parts.contains(where: { $0.hasPrefix("rport-") }) {
             let host = index { Self.isNumbered($0, "host") }.map { parts[$0] }
             self = Self.fibreChannel(host.flatMap { sysroot.text("/sys/class/fc_host/\($0)/speed") })
-        } else if index(where: { Self.isNumbered($0, "session") }) != nil {
+            let remote = parts.last { $0.hasPrefix("rport-") } ?? ""
+            target = sysroot.text("/sys/class/fc_remote_ports/\(remote)/port_name")
+        } else if let session = index(where: { Self.isNumbered($0, "session") }) {
             transport = "iscsi"
+            target = sysroot.text("/sys/class/iscsi_session/\(parts[session])/targetname")
         } else if let ata = index(where: { Self.isNumbered($0, "ata") }) {
-            self = Self.sata(sysroot, folder(upTo: ata), parts[ata])
+            let target = parts.last { $0.hasPrefix("target") }?.split(separator: ":") ?? []
+            self = Self.sata(sysroot, folder(upTo: ata), parts[ata], channel: target.count == 3 ? target[1] : nil)
         } else if parts.contains(where: { Self.isNumbered($0, "virtio") }) {
             transport = "virtio"
         } else if parts.contains(where: { $0.hasPrefix("mmc_host") }) {
@@ -97,10 +103,12 @@ struct DiskLink: Sendable, Hashable {
     }
 
     /// Documentation/ABI/testing/sysfs-ata, sata_spd.
-    private static func sata(_ sysroot: Sysroot, _ folder: String, _ port: String) -> DiskLink {
+    private static func sata(_ sysroot: Sysroot, _ folder: String, _ port: String, channel: Substring?) -> DiskLink {
         let link = "link\(port.dropFirst(3))"
-        guard let speed = sysroot.text("\(folder)/\(link)/ata_link/\(link)/sata_spd"), let rate = leadingNumber(speed)
-        else { return DiskLink("ata", nil, nil) }
+        // Behind a port multiplier each of its ports has a link of its own, and is a channel of the host.
+        let behind = channel.map { "\(link).\($0)" } ?? link
+        let speed = [behind, link].compactMap { sysroot.text("\(folder)/\($0)/ata_link/\($0)/sata_spd") }.first
+        guard let speed, let rate = leadingNumber(speed) else { return DiskLink("ata", nil, nil) }
         return DiskLink("sata", "\(decimal(rate)) Gbit/s", rate * 1e9 * 0.8 / 8)
     }
 
@@ -117,27 +125,5 @@ struct DiskLink: Sendable, Hashable {
     private static func decimal(_ value: Double) -> String {
         let tenths = Int((min(value, 1e6) * 10).rounded())
         return "\(tenths / 10).\(tenths % 10)"
-    }
-}
-
-/// Virtual drives of RAID controllers, which look like disks.
-enum RAIDVolume {
-    private static let drivers: Set = [
-        "3w-9xxx", "3w-sas", "aacraid", "arcmsr", "dpt_i2o", "gdth", "hpsa", "ips", "megaraid", "megaraid_mbox",
-        "megaraid_sas", "mpi3mr", "smartpqi", "stex",
-    ]
-
-    /// Tells whether a SCSI host's driver is that of a RAID controller.
-    static func isRAIDDriver(_ driver: String?) -> Bool { driver.map(drivers.contains) ?? false }
-
-    /// Returns the level that the driver exports for the SCSI device at `device`, nil for a plain disk.
-    ///
-    /// Documentation/scsi/hpsa.rst and smartpqi.rst, raid_level; drivers/scsi/raid_class.c.
-    static func level(_ sysroot: Sysroot, device: String) -> String? {
-        if let level = sysroot.text("\(device)/raid_level"), level != "N/A" { return level }
-        for name in sysroot.names(in: "\(device)/raid_devices") {
-            if let level = sysroot.text("\(device)/raid_devices/\(name)/level") { return level }
-        }
-        return nil
     }
 }

@@ -28,6 +28,7 @@ struct DriveHealthReader {
         var temperature: Degrees?
         var nvmeSmartHealthInformationLog: NVMe?
         var ataSmartAttributes: Attributes?
+        var scsiGrownDefectList: Int64?
     }
 
     /// Returns the health of `disk`; nil when nobody can tell.
@@ -64,6 +65,7 @@ struct DriveHealthReader {
         health.powerOnHours = answer.powerOnTime?.hours
         health.temperature = answer.temperature?.current
         health.percentageUsed = answer.nvmeSmartHealthInformationLog?.percentageUsed
+        health.reallocatedSectors = answer.scsiGrownDefectList
         // ATA: 5 reallocated sectors, 197 current pending sectors.
         for attribute in answer.ataSmartAttributes?.table ?? [] {
             if attribute.id == 5 { health.reallocatedSectors = attribute.raw.value }

@@ -47,4 +47,11 @@ struct PCIFunction: Sendable, Hashable {
         let found = String(value, radix: 16)
         return String(repeating: "0", count: max(digits - found.count, 0)) + found.suffix(digits)
     }
+
+    /// Tells whether `text` is an address: domain, bus, device and function.
+    static func isAddress(_ text: some StringProtocol) -> Bool {
+        let parts = text.split(omittingEmptySubsequences: false) { $0 == ":" || $0 == "." }
+        return parts.count == 4 && parts[0].count >= 4 && parts[1].count == 2 && parts[2].count == 2
+            && parts[3].count == 1 && parts.allSatisfy { $0.allSatisfy(\.isHexDigit) }
+    }
 }

@@ -34,7 +34,11 @@ struct StorageControllers {
             let own = hosts.filter { isBelow($0.path, function.path, functions) }
             controller.hosts = own.map(\.name)
             controller.ports = own.compactMap { port($0.name) }
-            if controller.ports.contains(where: { $0.name?.hasPrefix("0x") == true }) { controller.kind = "fc" }
+            if controller.ports.contains(where: { $0.name?.hasPrefix("0x") == true }) {
+                controller.kind = "fc"
+            } else if !controller.ports.isEmpty {
+                controller.kind = "iscsi"
+            }
             controller.hidingMode = hidingMode(function)
             return controller
         }
@@ -63,14 +67,19 @@ struct StorageControllers {
         let fibre = "/sys/class/fc_host/\(host)"
         if sysroot.exists(fibre) {
             return HostPort(
-                host: host, name: sysroot.text("\(fibre)/port_name"), state: sysroot.text("\(fibre)/port_state"),
-                speed: sysroot.text("\(fibre)/speed"))
+                host: host, name: known("\(fibre)/port_name"), state: known("\(fibre)/port_state"),
+                speed: known("\(fibre)/speed"))
         }
         let iscsi = "/sys/class/iscsi_host/\(host)"
         guard sysroot.exists(iscsi) else { return nil }
         return HostPort(
-            host: host, name: sysroot.text("\(iscsi)/initiatorname"), state: sysroot.text("\(iscsi)/port_state"),
-            speed: sysroot.text("\(iscsi)/port_speed"))
+            host: host, name: known("\(iscsi)/initiatorname"), state: known("\(iscsi)/port_state"),
+            speed: known("\(iscsi)/port_speed"))
+    }
+
+    /// Returns an attribute unless the driver says that it does not know.
+    private func known(_ path: String) -> String? {
+        sysroot.text(path).flatMap { ["<null>", "(null)", "unknown"].contains($0.lowercased()) ? nil : $0 }
     }
 
     /// PCI Code and ID Assignment Specification, class 01h and 0C04h.

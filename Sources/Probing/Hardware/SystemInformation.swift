@@ -36,8 +36,14 @@ struct SystemInformation {
     /// Returns an SMBIOS text as sysfs class/dmi/id shows it; nil for placeholders.
     private func identity(_ name: String) -> String? {
         guard let text = sysroot.text("/sys/class/dmi/id/\(name)") else { return nil }
+        return Self.isPlaceholder(text) ? nil : text
+    }
+
+    /// Tells whether firmware wrote `text` for want of an answer.
+    static func isPlaceholder(_ text: String) -> Bool {
         let plain = text.lowercased().filter { !$0.isWhitespace }
-        return Self.placeholders.contains(plain) || Set(plain).count == 1 ? nil : text
+        // Zeros, or the letter that an UUID of nothing is made of.
+        return placeholders.contains(plain) || Set(plain.filter { $0 != "-" }).count <= 1
     }
 
     private func vendor() -> SystemVendor {
@@ -74,7 +80,8 @@ struct SystemInformation {
             switch parts[0] {
             case "processor": cpu.count += 1
             case "model name": cpu.modelName = cpu.modelName ?? parts[1]
-            case "flags": if cpu.flags.isEmpty { cpu.flags = parts[1].split(separator: " ").map(String.init) }
+            case "flags", "Features":
+                if cpu.flags.isEmpty { cpu.flags = parts[1].split(separator: " ").map(String.init) }
             case "physical id":
                 socket = parts[1]
                 sockets.insert(socket)
@@ -82,8 +89,18 @@ struct SystemInformation {
             default: break
             }
         }
-        cpu.socketCount = sockets.count
-        cpu.coreCount = cores.count
+        if cores.isEmpty {
+            // Where cpuinfo has no topology, as on ARM, sysfs does.
+            for number in 0..<min(cpu.count, 8192) {
+                let folder = "/sys/devices/system/cpu/cpu\(number)/topology"
+                guard let core = sysroot.text("\(folder)/core_id") else { continue }
+                let socket = sysroot.text("\(folder)/physical_package_id") ?? "0"
+                sockets.insert(socket)
+                cores.insert("\(socket)/\(core)")
+            }
+        }
+        cpu.socketCount = max(sockets.count, min(cpu.count, 1))
+        cpu.coreCount = cores.isEmpty ? cpu.count : cores.count
         cpu.architecture = sysroot.text("/proc/sys/kernel/arch") ?? (cpu.flags.contains("lm") ? "x86_64" : nil)
         if let kilohertz = sysroot.number("/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq"), kilohertz > 0 {
             cpu.frequency = "\(kilohertz / 1000)"
@@ -91,7 +108,7 @@ struct SystemInformation {
         // What changes from moment to moment, or says nothing new a hundred times over, is not recorded.
         if let canonical = sysroot.resolve("/proc/cpuinfo") {
             let kept = text.split(separator: "\n", omittingEmptySubsequences: false).filter { line in
-                ["processor", "model name", "flags", "physical id", "core id"].contains {
+                ["processor", "model name", "flags", "Features", "physical id", "core id"].contains {
                     line.hasPrefix($0) && !line.hasPrefix("processor ")
                 }
             }

@@ -9,11 +9,27 @@ struct VitalProductData: Sendable, Hashable {
     var serial: String?
     /// `naa.…`, `eui.…` or `t10.…`, the best of the logical unit's designators in page 83h.
     var identity: String?
+    /// Model of an ATA drive in full: SAT-4, 12.4.2, has vendor, 40 characters of it and 20 of serial number.
+    var modelOfATA: String?
 
     /// Decodes the pages; nil stands for one that there is none of.
     init(page80: [UInt8]?, page83: [UInt8]?) {
         serial = page80.flatMap { Self.payload($0, code: 0x80) }.flatMap { Self.text($0) }
         identity = page83.flatMap { Self.payload($0, code: 0x83) }.flatMap { Self.identity($0) }
+        modelOfATA = page83.flatMap { Self.payload($0, code: 0x83) }.flatMap { Self.modelOfATA($0) }
+    }
+
+    private static func modelOfATA(_ list: ArraySlice<UInt8>) -> String? {
+        var rest = list
+        while rest.count >= 4 {
+            let head = Array(rest.prefix(4))
+            let content = rest.dropFirst(4).prefix(Int(head[3]))
+            rest = rest.dropFirst(4 + content.count)
+            if head[1] & 0x3f == 1, content.count == 68, content.starts(with: "ATA     ".utf8) {
+                return text(content.dropFirst(8).prefix(40))
+            }
+        }
+        return nil
     }
 
     private static func payload(_ page: [UInt8], code: UInt8) -> ArraySlice<UInt8>? {
