@@ -8,13 +8,7 @@ public enum MachineRecording {
     ///
     /// - Parameter includingIdentities: whether serial numbers, addresses and names of the machine stay as they are.
     public static func archive(of sysroot: Sysroot, includingIdentities: Bool) -> [UInt8] {
-        let pseudonyms = Pseudonyms()
-        var entries = sysroot.recording
-        if !includingIdentities {
-            for case (let path, .file(let content)) in entries {
-                entries[path] = .file(pseudonyms.replace(content, at: path))
-            }
-        }
+        let entries = includingIdentities ? sysroot.recording : Pseudonyms.hiding(in: sysroot.recording)
         return TarArchive.encode(entries)
     }
 
