@@ -22,7 +22,7 @@ struct ImportTable {
             "BlockIO": ["CLinux", "Glibc", "SystemPackage"],
             "CloneFormat": ["CZlib", "Crypto", "FoundationEssentials"],
             "DiskImage": ["BlockIO", "CDeflate", "CZstd", "Glibc"],
-            "DiskLayout": ["BlockIO", "CZlib"],
+            "DiskLayout": ["BlockIO", "CBlkid", "CZlib", "Glibc", "SystemPackage"],
             "Probing": ["BlockIO", "CLinux", "Glibc", "SystemPackage"],
             "Capture": ["BlockIO", "CloneFormat", "Crypto", "DiskImage", "Glibc"],
             "Verification": ["BlockIO", "CloneFormat", "Crypto", "DiskImage", "Glibc"],
