@@ -59,6 +59,15 @@ public struct BlockError: Error, Sendable, Hashable, CustomStringConvertible {
     /// Whether the kernel forbids this user what was tried.
     public var isForbidden: Bool { cause == .system(.permissionDenied) || cause == .system(.notPermitted) }
 
+    /// Whether a read failed for what lies at its place only, so that others may succeed.
+    ///
+    /// A medium error (EIO, and ENODATA for direct reads), a protection error (EILSEQ), a target's error (EREMOTEIO),
+    /// a command that timed out (ETIMEDOUT). Linux block/blk-core.c, blk_errors.
+    public var isUnreadableRange: Bool {
+        guard operation == .read, case .system(let errno) = cause else { return false }
+        return [.ioError, .noData, .illegalByteSequence, .timedOut, Errno(rawValue: 121)].contains(errno)
+    }
+
     /// What the technician can do about it, where that is known.
     public var hint: String? {
         guard case .system(let errno) = cause else {

@@ -8,6 +8,8 @@ public protocol BlockSink: Sendable {
     var name: String { get }
     /// Writes all of `buffer` at `offset`.
     func write(_ buffer: UnsafeRawBufferPointer, at offset: Int64) throws(BlockError)
+    /// Fills `buffer` with what was written at `offset`; what nobody wrote reads as zeros.
+    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError)
     /// Sets the file's length; what lies behind the old end reads as zeros.
     func setLength(_ lengthInBytes: Int64) throws(BlockError)
     /// Returns when everything written is on stable storage.

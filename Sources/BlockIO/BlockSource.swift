@@ -18,13 +18,33 @@ public protocol BlockSource: Sendable {
     /// - Throws: `BlockError` naming the range; the buffer's content is undefined then.
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError)
 
+    /// The file or device whose bytes these are, for libraries that read by themselves; nil when there is none.
+    var filePlace: FilePlace? { get }
+
     /// Returns the extent that begins at `offset`, which is inside the source, of at least one byte.
     ///
     /// Two extents in a row may be of one kind. A `hole` reads as zeros, guaranteed.
     func extent(at offset: Int64) throws(BlockError) -> Extent
 }
 
+/// A range of a file or device that is a source's content, byte for byte.
+public struct FilePlace: Sendable, Hashable {
+    /// Path of the file or device.
+    public var path: String
+    /// First byte in it.
+    public var offset: Int64
+
+    /// Makes a place.
+    public init(path: String, offset: Int64) {
+        self.path = path
+        self.offset = offset
+    }
+}
+
 extension BlockSource {
+    /// Tells of no file: for sources that are put together or come over a network.
+    public var filePlace: FilePlace? { nil }
+
     /// Returns the rest of the source as data: for sources that know of no holes.
     public func extent(at offset: Int64) throws(BlockError) -> Extent {
         Extent(offset: offset, length: lengthInBytes - offset, kind: .data)

@@ -22,12 +22,30 @@ public final class FileSink: BlockSink {
     /// open(2), `O_EXCL`.
     ///
     /// - Throws: `BlockError` with the kernel's answer.
-    public init(creating path: String, direct wantsDirect: Bool = false) throws(BlockError) {
+    public convenience init(creating path: String, direct: Bool = false) throws(BlockError) {
+        try self.init(path, flags: O_CREAT | O_EXCL, .create, direct: direct)
+    }
+
+    /// Opens the plain file `path` of an earlier run to go on with it; a symbolic link is refused.
+    ///
+    /// open(2), `O_NOFOLLOW`.
+    ///
+    /// - Throws: `BlockError` with the kernel's answer.
+    public convenience init(resuming path: String, direct: Bool = false) throws(BlockError) {
+        try self.init(path, flags: O_NOFOLLOW | O_NONBLOCK, .open, direct: direct)
+        var status = stat()
+        guard fstat(descriptor.rawValue, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            throw BlockError(.open, path, .invalid("it is no plain file"))
+        }
+    }
+
+    private init(
+        _ path: String, flags: Int32, _ operation: BlockError.Operation, direct wantsDirect: Bool
+    ) throws(BlockError) {
         name = path
-        let flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC
-        switch retryingOnInterrupt({ Glibc.open(path, flags, mode_t(0o644)) }) {
+        switch retryingOnInterrupt({ Glibc.open(path, O_RDWR | O_CLOEXEC | flags, mode_t(0o644)) }) {
         case .success(let raw): descriptor = FileDescriptor(rawValue: raw)
-        case .failure(let errno): throw BlockError(.create, path, .system(errno))
+        case .failure(let errno): throw BlockError(operation, path, .system(errno))
         }
         // The file just created, whatever its name means by now. A file system without O_DIRECT says EINVAL here: the
         // page cache serves as well.
@@ -39,6 +57,18 @@ public final class FileSink: BlockSink {
     deinit {
         try? direct?.close()
         try? descriptor.close()
+    }
+
+    /// Keeps others from going on with the same file, until this one is closed; false when somebody is at it already.
+    ///
+    /// flock(2).
+    public func lock() -> Bool { flock(descriptor.rawValue, LOCK_EX | LOCK_NB) == 0 }
+
+    /// Length of the file in bytes.
+    public func length() throws(BlockError) -> Int64 {
+        var status = stat()
+        guard fstat(descriptor.rawValue, &status) == 0 else { throw BlockError(.query, name, .system(.current)) }
+        return Int64(status.st_size)
     }
 
     /// Writes all of `buffer` at `offset`.
@@ -74,6 +104,23 @@ public final class FileSink: BlockSink {
             }
         }
         return true
+    }
+
+    /// Fills `buffer` with what was written at `offset`; zeros behind the file's end.
+    public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
+        var done = 0
+        while done < buffer.count {
+            let rest = buffer.part(done, buffer.count - done)
+            let result = retryingOnInterrupt {
+                pread(descriptor.rawValue, rest.baseAddress, rest.count, off_t(offset) + off_t(done))
+            }
+            switch result {
+            case .success(0): return rest.clear()
+            case .success(let count): done += count
+            case .failure(let errno):
+                throw BlockError(.read, name, offset: offset + Int64(done), length: rest.count, .system(errno))
+            }
+        }
     }
 
     /// Sets the file's length in bytes.

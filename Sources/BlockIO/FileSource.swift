@@ -41,6 +41,9 @@ public final class FileSource: BlockSource {
         case devices
     }
 
+    /// The path itself, from its first byte.
+    public var filePlace: FilePlace? { FilePlace(path: name, offset: 0) }
+
     /// Opens `path` read-only; a block device is set read-only in the kernel first when `protect` asks for it.
     ///
     /// Returns without side effects on the medium: `O_RDONLY`, no `O_EXCL`. open(2).
@@ -130,7 +133,8 @@ public final class FileSource: BlockSource {
     }
 
     private func isAligned(_ buffer: UnsafeMutableRawBufferPointer, _ offset: Int64) -> Bool {
-        let mask = max(physicalSectorSize, logicalSectorSize) - 1
+        // The logical size is all that direct I/O asks for; a bad sector of 512 bytes is then no more than that.
+        let mask = logicalSectorSize - 1
         return (Int(bitPattern: buffer.baseAddress) | buffer.count | Int(offset)) & mask == 0
     }
 

@@ -2,19 +2,20 @@
 
 internal import Glibc
 
-/// Lets threads through one at a time in the order of their tickets, which count up from 0 without gaps.
+/// Lets threads through one at a time in the order of their tickets, which count up without gaps.
 ///
 /// What happens between `enter` and `leave` is exclusive and in ticket order. pthread_cond_wait(3).
 public final class Turnstile: @unchecked Sendable {
     // Guarded by `mutex`; a condition a ticket residue, so that leaving wakes the next in line and nobody else.
-    private var next = 0
+    private var next: Int
     private var isOpen = true
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let conditions: UnsafeMutablePointer<pthread_cond_t>
     private let lanes: Int
 
-    /// Makes a turnstile for at most `lanes` threads at once.
-    public init(lanes: Int) {
+    /// Makes a turnstile for at most `lanes` threads at once, that admits `ticket` first.
+    public init(lanes: Int, first ticket: Int = 0) {
+        next = ticket
         self.lanes = max(lanes, 1)
         mutex = .allocate(capacity: 1)
         mutex.initialize(to: pthread_mutex_t())

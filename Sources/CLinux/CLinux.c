@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #define _GNU_SOURCE
+#include <sys/mman.h>
 #include <sched.h>
 
 #include "CLinux.h"
@@ -12,3 +13,5 @@ int cl_processor_count(void) {
     cpu_set_t set;
     return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
+
+int cl_memory_file(const char *name) { return memfd_create(name, MFD_CLOEXEC); }

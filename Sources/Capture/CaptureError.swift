@@ -16,6 +16,8 @@ public enum CaptureError: Error, Sendable, Hashable, CustomStringConvertible {
     case invalid(String, hint: String?)
     /// Somebody asked to stop; what is in `folder` has no manifest.
     case cancelled(folder: String)
+    /// There is nothing in `folder` that a capture could go on with.
+    case notResumable(folder: String, reason: String)
 
     /// The message.
     public var description: String {
@@ -25,6 +27,7 @@ public enum CaptureError: Error, Sendable, Hashable, CustomStringConvertible {
         case .format(let error): return error.description
         case .invalid(let reason, _): return reason
         case .cancelled(let folder): return "cancelled: \(folder) is incomplete and has no manifest"
+        case .notResumable(let folder, let reason): return "cannot resume \(folder): \(reason)"
         }
     }
 
@@ -35,7 +38,8 @@ public enum CaptureError: Error, Sendable, Hashable, CustomStringConvertible {
         case .image(let error): return error.hint
         case .format(let error): return error.hint
         case .invalid(_, let hint): return hint
-        case .cancelled: return "capture again, or remove the folder"
+        case .cancelled(let folder): return "coldclone capture --resume \(folder) continues it"
+        case .notResumable: return "capture again, into a new clone"
         }
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 public import BlockIO
+internal import CloneFormat
 public import DiskImage
 
 /// How disks are captured.
@@ -19,6 +20,10 @@ public struct CaptureOptions: Sendable, Hashable {
     public var jobs: Int?
     /// Whether images are written past the page cache, where the target grants that.
     public var writesDirect: Bool
+    /// How often bad sectors are read again after all else.
+    public var retries = 1
+    /// Longest time that is spent on a disk's bad places; nil for as long as it takes.
+    public var recoveryTimeLimit: Duration?
 
     /// Makes options; the defaults are an uncompressed qcow2 image with 64 KiB clusters and 256 MiB in flight.
     public init(
@@ -57,5 +62,35 @@ public struct CaptureDisk: Sendable {
     public init(name: String, source: any BlockSource) {
         self.name = name
         self.source = source
+    }
+}
+
+extension CaptureOptions {
+    /// Checks that `disks` can be captured so, before anything is created.
+    func check(_ disks: [CaptureDisk]) throws(CaptureError) {
+        guard !disks.isEmpty else { throw .invalid("there is no disk to capture", hint: nil) }
+        if format == .raw, compression != .none {
+            throw .invalid("a raw image cannot be compressed", hint: "use --format qcow2, or --compression none")
+        }
+        var names = Set<String>()
+        for disk in disks {
+            guard FileName.isSafe(disk.name), names.insert(disk.name).inserted else {
+                throw .invalid("\(disk.name.debugDescription) is no name for a disk, or stands twice", hint: nil)
+            }
+            guard disk.source.lengthInBytes <= ChunkFileHeader.maximumDiskLength else {
+                throw .invalid("\(disk.source.name) is longer than 2^53 bytes", hint: nil)
+            }
+            guard format == .qcow2 else { continue }
+            do throws(ImageError) {
+                try Qcow2Writer.check(qcow2Options, diskLength: disk.source.lengthInBytes)
+            } catch {
+                throw .image(error)
+            }
+        }
+    }
+
+    /// The options of a qcow2 image.
+    var qcow2Options: Qcow2Writer.Options {
+        .init(clusterSize: clusterSize, compression: compression, level: level)
     }
 }

@@ -33,194 +33,40 @@ public struct CloneCapture: Sendable {
 
     /// Captures everything and writes the manifest last.
     ///
-    /// Whatever goes wrong, there is no manifest then: what the folder holds is no clone.
+    /// Whatever goes wrong, there is no manifest then: what the folder holds is no clone yet, and `CloneResume` goes on
+    /// with it.
     /// - Throws: `CaptureError`, `cancelled` included.
     public func run(progress: CaptureProgress, cancellation: CancellationFlag) throws(CaptureError) -> Outcome {
-        try check()
+        try options.check(disks)
         let started = Timestamp()
         let name = FileName.sanitize(machine.name, fallback: "machine")
         let id = "\(name)-\(started.compact)"
-        let folder = "\(target)/\(id)"
-        progress.begin(bytesToRead: try bytesToRead())
-        let journal = Journal(cloneId: id, cloneUuid: UUIDText.random(), startedAt: started.rfc3339)
-        let events = try createFolder(folder, journal)
+        let journal = Journal(
+            cloneId: id, cloneUuid: UUIDText.random(), startedAt: started.rfc3339, machine: machine,
+            imageFormat: options.format.rawValue, compression: options.compression.rawValue, level: options.level,
+            clusterSizeInBytes: options.clusterSize,
+            disks: disks.map {
+                JournalDisk(
+                    name: $0.name, source: $0.source.name, lengthInBytes: $0.source.lengthInBytes,
+                    identity: DiskIdentity.digest(of: $0.source))
+            })
+        var session = CaptureSession(
+            folder: "\(target)/\(id)", journal: journal, disks: disks, agent: agent, options: options,
+            progress: progress, cancellation: cancellation)
+        let events = try createFolder(session)
         events.append(CloneEvent(.captureStarted, message: "\(agent.name) \(agent.version)"))
-        do throws(CaptureError) {
-            var records: [DiskRecord] = []
-            for (order, disk) in disks.enumerated() {
-                records.append(try capture(disk, order, folder, journal, events, progress, cancellation))
-            }
-            if cancellation.isCancelled { throw .cancelled(folder: folder) }
-            events.append(CloneEvent(.captureFinished, bytesRead: progress.bytesRead))
-            events.synchronize()
-            let manifest = try finish(folder, journal, records)
-            return Outcome(folder: folder, manifest: manifest)
-        } catch {
-            let isCancelled = if case .cancelled = error { true } else { false }
-            events.append(
-                CloneEvent(isCancelled ? .captureCancelled : .captureFailed, message: error.description))
-            events.synchronize()
-            throw error
-        }
+        return try session.run(events)
     }
 
-    private func check() throws(CaptureError) {
-        guard !disks.isEmpty else { throw .invalid("there is no disk to capture", hint: nil) }
-        if options.format == .raw, options.compression != .none {
-            throw .invalid("a raw image cannot be compressed", hint: "use --format qcow2, or --compression none")
-        }
-        var names = Set<String>()
-        for disk in disks {
-            guard FileName.isSafe(disk.name), names.insert(disk.name).inserted else {
-                throw .invalid("\(disk.name.debugDescription) is no name for a disk, or stands twice", hint: nil)
-            }
-            guard disk.source.lengthInBytes <= ChunkFileHeader.maximumDiskLength else {
-                throw .invalid("\(disk.source.name) is longer than 2^53 bytes", hint: nil)
-            }
-            guard options.format == .qcow2 else { continue }
-            do throws(ImageError) {
-                try Qcow2Writer.check(qcow2Options, diskLength: disk.source.lengthInBytes)
-            } catch {
-                throw .image(error)
-            }
-        }
-    }
-
-    private var qcow2Options: Qcow2Writer.Options {
-        .init(clusterSize: options.clusterSize, compression: options.compression, level: options.level)
-    }
-
-    /// Returns what there is to read, for the estimate; a source in very many pieces is counted roughly.
-    private func bytesToRead() throws(CaptureError) -> Int64 {
-        var total: Int64 = 0
-        for disk in disks {
-            var position: Int64 = 0
-            var extents = 0
-            while position < disk.source.lengthInBytes, extents < 100_000 {
-                do throws(BlockError) {
-                    let extent = try disk.source.extent(at: position)
-                    if extent.kind != .hole { total += extent.length }
-                    position = extent.end
-                } catch {
-                    throw .io(error)
-                }
-                extents += 1
-            }
-            total += disk.source.lengthInBytes - position
-        }
-        return total
-    }
-
-    private func createFolder(_ folder: String, _ journal: Journal) throws(CaptureError) -> EventLog {
-        let bytes: [UInt8]
-        do { bytes = try journal.encoded() } catch {
-            throw .format(.damaged(file: Journal.fileName, reason: "\(error)"))
-        }
+    private func createFolder(_ session: CaptureSession) throws(CaptureError) -> EventLog {
+        let bytes = try session.encodedJournal()
         do throws(BlockError) {
-            try Folder.create(folder)
-            try Folder.writeDurably(bytes, to: Journal.fileName, in: folder)
+            try Folder.create(session.folder)
+            try Folder.writeDurably(bytes, to: Journal.fileName, in: session.folder)
             try Folder.synchronize(target)
-            return try EventLog(folder: folder)
+            return try EventLog(folder: session.folder)
         } catch {
             throw .io(error)
         }
-    }
-
-    private func capture(
-        _ disk: CaptureDisk, _ order: Int, _ folder: String, _ journal: Journal, _ events: EventLog,
-        _ progress: CaptureProgress, _ cancellation: CancellationFlag
-    ) throws(CaptureError) -> DiskRecord {
-        progress.enter(disk: disk.name)
-        events.append(CloneEvent(.diskStarted, disk: disk.name, message: disk.source.name))
-        let clock = ContinuousClock()
-        let start = clock.now
-        let imageFile = "\(disk.name).\(options.format.rawValue)"
-        let chunkFile = "\(disk.name).chunks"
-        let length = disk.source.lengthInBytes
-        let writer = try makeWriter("\(folder)/\(imageFile)", length)
-        let chunkSink: FileSink
-        do throws(BlockError) {
-            chunkSink = try FileSink(creating: "\(folder)/\(chunkFile)")
-        } catch {
-            throw .io(error)
-        }
-        let chunks = ChunkFileWriter(
-            chunkSink, cloneUUID: UUIDText.bytes(journal.cloneUuid) ?? [], diskLength: length)
-        let result = try DiskCapture(
-            source: disk.source, writer: writer, chunkFile: chunks, options: options, folder: folder,
-            progress: progress, cancellation: cancellation
-        ).run()
-        events.append(
-            CloneEvent(
-                .diskFinished, disk: disk.name, bytesRead: result.bytesRead,
-                seconds: (clock.now - start) / .seconds(1)))
-        return DiskRecord(
-            name: disk.name, order: order, source: disk.source.name, lengthInBytes: length,
-            logicalSectorSizeInBytes: disk.source.logicalSectorSize,
-            physicalSectorSizeInBytes: disk.source.physicalSectorSize, contentDigest: result.header.contentDigest,
-            image: imageRecord(imageFile, result.summary),
-            chunks: try chunkRecord(chunkFile, folder, result.header),
-            bytes: ByteTotals(
-                read: result.bytesRead, skipped: length - result.bytesRead, unreadable: 0),
-            skipped: result.skippedTotal.extents > 0 ? [result.skippedTotal] : [], skippedExtents: result.skipped)
-    }
-
-    private func makeWriter(_ path: String, _ length: Int64) throws(CaptureError) -> any ImageWriter {
-        let sink: FileSink
-        do throws(BlockError) { sink = try FileSink(creating: path, direct: options.writesDirect) } catch {
-            throw .io(error)
-        }
-        switch options.format {
-        case .raw: return RawImageWriter(sink, diskLength: length)
-        case .qcow2:
-            do throws(ImageError) {
-                return try Qcow2Writer(sink, diskLength: length, options: qcow2Options)
-            } catch {
-                throw .image(error)
-            }
-        }
-    }
-
-    private func imageRecord(_ file: String, _ summary: ImageSummary) -> ImageRecord {
-        ImageRecord(
-            file: file, format: options.format.rawValue, compression: options.compression.rawValue,
-            clusterSizeInBytes: options.format == .qcow2 ? options.clusterSize : nil,
-            headerDigest: summary.headerCluster.map { Digest(of: $0) }, lengthInBytes: summary.fileLength)
-    }
-
-    private func chunkRecord(
-        _ file: String, _ folder: String, _ header: ChunkFileHeader
-    ) throws(CaptureError) -> ChunkRecord {
-        let digest: Digest
-        do throws(BlockError) {
-            digest = try FileDigest.sha256(of: FileSource("\(folder)/\(file)", direct: .never))
-        } catch {
-            throw .io(error)
-        }
-        return ChunkRecord(
-            file: file, lengthInBytes: header.fileLength, digest: digest,
-            zero: header.chunkCount - header.dataChunks - header.lostChunks, data: header.dataChunks,
-            lost: header.lostChunks)
-    }
-
-    private func finish(
-        _ folder: String, _ journal: Journal, _ records: [DiskRecord]
-    ) throws(CaptureError) -> Manifest {
-        let manifest = Manifest(
-            cloneId: journal.cloneId, cloneUuid: journal.cloneUuid, machine: machine, agent: agent,
-            startedAt: journal.startedAt, finishedAt: Timestamp().rfc3339, disks: records)
-        let bytes: [UInt8]
-        do { bytes = try manifest.sealed() } catch {
-            throw .format(.damaged(file: Manifest.fileName, reason: "\(error)"))
-        }
-        do throws(BlockError) {
-            try Folder.synchronize(folder)
-            try Folder.writeDurably(bytes, to: Manifest.fileName, in: folder)
-            try Folder.remove("\(folder)/\(Journal.fileName)")
-            try Folder.synchronize(folder)
-        } catch {
-            throw .io(error)
-        }
-        return manifest
     }
 }

@@ -16,6 +16,17 @@ final class DiskCapture: Sendable {
         var bytesRead: Int64
         var skippedTotal: SkippedTotal
         var skipped: [SkippedExtent]
+        /// What could not be read, ascending.
+        var unreadable: [ByteRange]
+    }
+
+    /// Places kept for a later look; a disk with more is beyond a clone.
+    private static let maximumDeferredUnits = 1 << 18
+
+    /// What the first pass found out about the source's health.
+    private struct Health {
+        var deferred: [DeferredUnit] = []
+        var knownGood: ByteRange?
     }
 
     private let source: any BlockSource
@@ -24,24 +35,37 @@ final class DiskCapture: Sendable {
     private let cancellation: CancellationFlag
     private let threads: Int
     private let turnstile: Turnstile
+    private let checkpoints: CheckpointLog?
     private let cursor: Mutex<UnitCursor>
     private let chunks: Mutex<ChunkFileWriter>
     private let failure = Mutex<CaptureError?>(nil)
+    private let health = Mutex(Health())
+    private let options: CaptureOptions
     private let folder: String
 
+    /// Prepares the capture of a disk, behind `resumed` where an earlier run has left something.
+    ///
+    /// - Parameter checkpoints: keeps the journal; nil for measurements.
     init(
         source: any BlockSource, writer: any ImageWriter, chunkFile: ChunkFileWriter, options: CaptureOptions,
-        folder: String, progress: CaptureProgress, cancellation: CancellationFlag
+        folder: String, progress: CaptureProgress, cancellation: CancellationFlag, checkpoints: CheckpointLog? = nil,
+        resumed: ResumedDisk? = nil
     ) {
+        self.checkpoints = checkpoints
         self.source = source
         self.writer = writer
         self.progress = progress
         self.cancellation = cancellation
         self.folder = folder
+        self.options = options
         threads = options.threadCount(unitLength: writer.unitLength)
-        turnstile = Turnstile(lanes: threads)
-        cursor = Mutex(UnitCursor(source: source, unitLength: writer.unitLength))
+        turnstile = Turnstile(lanes: threads, first: resumed?.unitCount ?? 0)
+        cursor = Mutex(resumed?.cursor ?? UnitCursor(source: source, unitLength: writer.unitLength))
         chunks = Mutex(chunkFile)
+        health.withLock {
+            $0.deferred = resumed?.deferred ?? []
+            $0.knownGood = resumed?.knownGood
+        }
     }
 
     /// Runs to the end, and returns when image and chunk file are on stable storage.
@@ -59,6 +83,7 @@ final class DiskCapture: Sendable {
         }
         if let error = failure.withLock({ $0 }) { throw error }
         if cancellation.isCancelled { throw .cancelled(folder: folder) }
+        let unreadable = try recover()
         let summary: ImageSummary
         do throws(ImageError) { summary = try writer.finish() } catch { throw .image(error) }
         let header = try chunks.withLock { chunks in
@@ -66,20 +91,62 @@ final class DiskCapture: Sendable {
         }.get()
         let (bytesRead, total, skipped) = cursor.withLock { ($0.bytesToRead, $0.skippedTotal, $0.skipped) }
         return Result(
-            header: header, summary: summary, bytesRead: bytesRead, skippedTotal: total, skipped: skipped)
+            header: header, summary: summary, bytesRead: bytesRead - unreadable.totalLength, skippedTotal: total,
+            skipped: skipped, unreadable: unreadable.ranges)
+    }
+
+    /// Reads again what could not be read, settles the chunks concerned, and returns what is lost.
+    private func recover() throws(CaptureError) -> RangeList {
+        var (units, knownGood) = health.withLock { ($0.deferred, $0.knownGood) }
+        var lost = RangeList()
+        guard !units.isEmpty else { return lost }
+        units.sort { $0.place.offset < $1.place.offset }
+        try DamageRecovery(
+            source: source, writer: writer, options: options, progress: progress, cancellation: cancellation,
+            folder: folder, knownGood: knownGood
+        ).run(&units)
+        let unit: ImageUnit
+        do throws(ImageError) { unit = try writer.makeUnit() } catch { throw .image(error) }
+        for deferred in units {
+            do throws(ImageError) { try writer.readBack(deferred.place, into: unit) } catch { throw .image(error) }
+            try settle(deferred, unit)
+            for range in deferred.missing { lost.append(range) }
+        }
+        return lost
+    }
+
+    /// Stores the digests of a unit that was deferred: of the image's bytes, lost where anything is missing.
+    private func settle(_ deferred: DeferredUnit, _ unit: ImageUnit) throws(CaptureError) {
+        let first = Int(unit.offset / Int64(Chunk.size))
+        for (index, start) in stride(from: 0, to: unit.count, by: Chunk.size).enumerated() {
+            let count = min(Chunk.size, unit.count - start)
+            let digest = Digest(of: UnsafeRawBufferPointer(unit.content.bytes.part(start, count)))
+            let chunk = unit.offset + Int64(start)..<unit.offset + Int64(start + count)
+            let isLost = deferred.missing.contains { chunk.overlaps($0.offset..<$0.offset + $0.length) }
+            try chunks.withLock { chunks in
+                captureResult { () throws(BlockError) in
+                    try chunks.settle(digest, lost: isLost, at: first + index, slot: deferred.slot + index)
+                }
+            }.get()
+        }
     }
 
     private func work() throws(CaptureError) {
         let unit: ImageUnit
         do throws(ImageError) { unit = try writer.makeUnit() } catch { throw .image(error) }
         while let next = try nextUnit() {
-            try fill(unit, from: next)
+            let missing = try fill(unit, from: next)
+            unit.storesAll = !missing.isEmpty
             let digests = chunkDigests(unit)
             do throws(ImageError) { try writer.prepare(unit) } catch { throw .image(error) }
             guard turnstile.enter(next.ticket) else { return }
-            try place(unit, digests)
+            let slot = try place(unit, digests)
             turnstile.leave()
             do throws(ImageError) { try writer.write(unit) } catch { throw .image(error) }
+            try note(unit, digests, missing, ticket: next.ticket)
+            if let slot, !missing.isEmpty {
+                try postpone(DeferredUnit(place: unit.place, slot: slot, missing: missing))
+            }
         }
     }
 
@@ -96,7 +163,41 @@ final class DiskCapture: Sendable {
         }.get()
     }
 
-    private func fill(_ unit: ImageUnit, from next: UnitCursor.Unit) throws(CaptureError) {
+    /// Tells the journal of a unit that is written.
+    private func note(
+        _ unit: ImageUnit, _ digests: [Digest?], _ missing: [ByteRange], ticket: Int
+    ) throws(CaptureError) {
+        guard let checkpoints else { return }
+        let record = DiskJournal.record(
+            unit.placement, unitLength: writer.unitLength, digests: digests, missing: missing)
+        do throws(BlockError) {
+            try checkpoints.finish(record, ticket: ticket, count: unit.count)
+        } catch {
+            throw .io(error)
+        }
+    }
+
+    /// Keeps a unit for a second look, when all others are safe.
+    private func postpone(_ unit: DeferredUnit) throws(CaptureError) {
+        let (count, knownGood) = health.withLock { health in
+            health.deferred.append(unit)
+            return (health.deferred.count, health.knownGood)
+        }
+        guard count < Self.maximumDeferredUnits else {
+            throw .invalid(
+                "more than \(count) places of \(source.name) cannot be read", hint: "the disk is failing as a whole")
+        }
+        // A disk that was unplugged fails everywhere, and quickly.
+        guard count % 256 == 0 else { return }
+        try DamageRecovery(
+            source: source, writer: writer, options: options, progress: progress, cancellation: cancellation,
+            folder: folder, knownGood: knownGood
+        ).checkSourceIsThere()
+    }
+
+    /// Reads a unit's content, zeros where nothing is to be read, and returns what could not be read of it.
+    private func fill(_ unit: ImageUnit, from next: UnitCursor.Unit) throws(CaptureError) -> [ByteRange] {
+        var missing: [ByteRange] = []
         unit.offset = next.offset
         unit.count = next.count
         let content = unit.content.bytes
@@ -104,40 +205,54 @@ final class DiskCapture: Sendable {
         for range in next.ranges {
             let start = Int(range.offset - next.offset)
             content.part(filled, start - filled).clear()
+            filled = start + Int(range.length)
             do throws(BlockError) {
                 try source.read(into: content.part(start, Int(range.length)), at: range.offset)
+                progress.addRead(range.length)
             } catch {
-                throw .io(error)
+                guard error.isUnreadableRange else { throw .io(error) }
+                content.part(start, Int(range.length)).clear()
+                missing.append(range)
             }
-            filled = start + Int(range.length)
-            progress.addRead(range.length)
         }
         content.part(filled, next.count - filled).clear()
+        if missing.isEmpty, let range = next.ranges.first {
+            health.withLock { if $0.knownGood == nil { $0.knownGood = range } }
+        }
+        return missing
     }
 
-    /// Returns the digest of each chunk in the unit, nil for one of zeros.
+    /// Returns the digest of each chunk in the unit, nil for one of zeros that needs none.
     private func chunkDigests(_ unit: ImageUnit) -> [Digest?] {
         stride(from: 0, to: unit.count, by: Chunk.size).map { start in
             let chunk = UnsafeRawBufferPointer(unit.content.bytes.part(start, min(Chunk.size, unit.count - start)))
-            return chunk.isAllZero ? nil : Digest(of: chunk)
+            return chunk.isAllZero && !unit.storesAll ? nil : Digest(of: chunk)
         }
     }
 
-    private func place(_ unit: ImageUnit, _ digests: [Digest?]) throws(CaptureError) {
+    /// Gives the unit its place, and returns that of its first digest.
+    private func place(_ unit: ImageUnit, _ digests: [Digest?]) throws(CaptureError) -> Int? {
         do throws(ImageError) { try writer.place(unit) } catch { throw .image(error) }
         let first = Int(unit.offset / Int64(Chunk.size))
-        try chunks.withLock { chunks in
+        return try chunks.withLock { chunks in
             captureResult { () throws(BlockError) in
+                var slot: Int?
                 for (index, digest) in digests.enumerated() {
-                    if let digest { try chunks.append(digest, at: first + index) }
+                    guard let digest else { continue }
+                    let place = try chunks.append(digest, at: first + index)
+                    slot = slot ?? place
                 }
+                return slot
             }
         }.get()
     }
 
     private func fail(_ error: CaptureError) {
+        // A source that waits for its target ends the wait with an error when it is told to stop: that is no failure.
+        let error = cancellation.isCancelled ? CaptureError.cancelled(folder: folder) : error
         failure.withLock { if $0 == nil { $0 = error } }
         turnstile.shut()
+        checkpoints?.shut()
     }
 
     /// Turns a throwing body into a value that may leave a lock.

@@ -11,6 +11,18 @@ final class EventLog: Sendable {
 
     init(folder: String) throws(BlockError) {
         sink = try FileSink(creating: "\(folder)/\(CloneEvent.fileName)")
+        _ = sink.lock()
+    }
+
+    /// Goes on with the log of an earlier run; nobody else may be at it.
+    ///
+    /// - Throws: `BlockError` when another process holds it.
+    init(resuming folder: String) throws(BlockError) {
+        let path = "\(folder)/\(CloneEvent.fileName)"
+        sink = Folder.exists(path) ? try FileSink(resuming: path) : try FileSink(creating: path)
+        guard sink.lock() else { throw BlockError(.open, folder, .invalid("another capture is at work there")) }
+        let end = try sink.length()
+        offset.withLock { $0 = end }
     }
 
     /// Appends one event.

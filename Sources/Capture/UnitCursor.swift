@@ -34,6 +34,9 @@ struct UnitCursor {
         self.unitLength = Int64(unitLength)
     }
 
+    /// Index on the disk, in units, of the unit at `offset`.
+    func index(ofUnitAt offset: Int64) -> Int { Int(offset / unitLength) }
+
     /// Returns the next unit with anything to read, or nil at the disk's end.
     mutating func next() throws(BlockError) -> Unit? {
         while position < source.lengthInBytes {

@@ -5,7 +5,9 @@ public struct CloneEvent: Sendable, Hashable, Codable {
     /// The kinds of event.
     public enum Kind: String, Sendable, Hashable, Codable {
         case captureStarted = "capture_started"
+        case captureResumed = "capture_resumed"
         case diskStarted = "disk_started"
+        case diskResumed = "disk_resumed"
         case diskFinished = "disk_finished"
         case captureFinished = "capture_finished"
         case captureFailed = "capture_failed"

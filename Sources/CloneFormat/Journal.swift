@@ -18,13 +18,73 @@ public struct Journal: Sendable, Hashable, Codable {
     /// Start of the capture, RFC 3339, UTC.
     public var startedAt: String
 
+    /// The source machine.
+    public var machine: MachineIdentity
+    /// `raw` or `qcow2`.
+    public var imageFormat: String
+    /// `none`, `zlib` or `zstd`.
+    public var compression: String
+    /// The compressor's level; nil for the default.
+    public var level: Int?
+    /// Bytes a qcow2 cluster.
+    public var clusterSizeInBytes: Int
+    /// The disks, in the machine's order.
+    public var disks: [JournalDisk]
+    /// Records of the disks that are finished, in the same order.
+    public var finished: [DiskRecord] = []
+
     /// Makes the journal of a capture that begins.
-    public init(cloneId: String, cloneUuid: String, startedAt: String) {
+    public init(
+        cloneId: String, cloneUuid: String, startedAt: String, machine: MachineIdentity, imageFormat: String,
+        compression: String, level: Int?, clusterSizeInBytes: Int, disks: [JournalDisk]
+    ) {
         self.cloneId = cloneId
         self.cloneUuid = cloneUuid
         self.startedAt = startedAt
+        self.machine = machine
+        self.imageFormat = imageFormat
+        self.compression = compression
+        self.level = level
+        self.clusterSizeInBytes = clusterSizeInBytes
+        self.disks = disks
     }
 
     /// Returns the file's bytes.
     public func encoded() throws -> [UInt8] { try JSONText.encode(self) }
+
+    /// Reads the file's bytes; `file` is what messages call it.
+    ///
+    /// - Throws: `FormatError` for damage, a newer major version, or names that no clone can have.
+    public init(opening bytes: [UInt8], file: String) throws(FormatError) {
+        self = try JSONText.decode(bytes, file: file)
+        guard format == "coldclone-journal" else {
+            throw .damaged(file: file, reason: "it is not a coldclone journal")
+        }
+        guard version.major == Self.currentVersion.major else {
+            throw .unsupportedVersion(file: file, version: version, supported: Self.currentVersion)
+        }
+        guard UUIDText.bytes(cloneUuid) != nil, disks.allSatisfy({ FileName.isSafe($0.name) }),
+            finished.count <= disks.count
+        else { throw .damaged(file: file, reason: "it has values that no clone can have") }
+    }
+}
+
+/// A disk of a running capture: enough to know it again.
+public struct JournalDisk: Sendable, Hashable, Codable {
+    /// Short name, the base of its files' names.
+    public var name: String
+    /// Path or URL that it is read from.
+    public var source: String
+    /// Length in bytes.
+    public var lengthInBytes: Int64
+    /// SHA-256 over its length, its first and its last MiB: partition tables and boot code; nil when these cannot be read.
+    public var identity: Digest?
+
+    /// Makes a disk's entry.
+    public init(name: String, source: String, lengthInBytes: Int64, identity: Digest?) {
+        self.name = name
+        self.source = source
+        self.lengthInBytes = lengthInBytes
+        self.identity = identity
+    }
 }

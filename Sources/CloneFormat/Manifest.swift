@@ -35,6 +35,8 @@ public struct Manifest: Sendable, Hashable, Codable {
     public var chunkSizeInBytes = Chunk.size
     /// The disks, in the machine's order.
     public var disks: [DiskRecord]
+    /// SHA-256 of `domain.xml`; nil where there is none.
+    public var domainDigest: Digest?
 
     /// Makes a manifest of the current version, not yet sealed.
     public init(
@@ -82,13 +84,18 @@ extension CloneState: RawRepresentable, Codable {
     }
 }
 
-/// Names the source machine.
+/// The source machine: its name, and what it has.
 public struct MachineIdentity: Sendable, Hashable, Codable {
     /// DMI serial number or the job's name.
     public var name: String
+    /// What `coldclone probe` found; nil where nobody looked, as for image files of a machine elsewhere.
+    public var inventory: Machine?
 
     /// Makes an identity.
-    public init(name: String) { self.name = name }
+    public init(name: String, inventory: Machine? = nil) {
+        self.name = name
+        self.inventory = inventory
+    }
 }
 
 /// A program and its release.

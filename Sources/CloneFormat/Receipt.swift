@@ -125,7 +125,7 @@ public struct Problem: Sendable, Hashable, Codable {
     public enum Kind: String, Sendable, Hashable, Codable {
         case manifest, missingFile = "missing_file", wrongLength = "wrong_length", chunkFile = "chunk_file"
         case image, structure, digestMismatch = "digest_mismatch", notZero = "not_zero", unreadable
-        case qemuImgCheck = "qemu_img_check"
+        case qemuImgCheck = "qemu_img_check", domain
     }
 
     /// What kind of problem.

@@ -22,6 +22,18 @@ public protocol ImageWriter: Sendable {
     /// Writes the unit's content to its place. Any thread, any order.
     func write(_ unit: ImageUnit) throws(ImageError)
 
+    /// Stores `bytes` at guest byte `offset` in a unit that was prepared with `storesAll`, and is written.
+    func rewrite(_ bytes: UnsafeRawBufferPointer, at offset: Int64, in place: StoredUnit) throws(ImageError)
+
+    /// Fills a unit with what was stored of it, zeros where nothing is.
+    func readBack(_ place: StoredUnit, into unit: ImageUnit) throws(ImageError)
+
+    /// Gives a unit of an earlier run, as `UnitPlacement` noted it, the place it had: same order, same place.
+    func replay(_ placement: UnitPlacement) throws(ImageError) -> StoredUnit
+
+    /// Cuts off what an earlier run wrote behind the last unit that was placed.
+    func discardRest() throws(ImageError)
+
     /// Completes the image and returns when all of it is on stable storage.
     func finish() throws(ImageError) -> ImageSummary
 }
@@ -54,10 +66,14 @@ public final class ImageUnit: @unchecked Sendable {
     /// Compressed clusters one behind the other.
     let packed: AlignedBuffer?
     let compressor: ClusterCompressor?
+    /// Whether all of the content is to be stored as it is, zeros too, so that it can be written again.
+    public var storesAll = false
     /// What is to be stored, ascending.
     var pieces: [Piece] = []
     /// What is to be written where.
     var writes: [Write] = []
+    /// Where each piece is stored.
+    var stored: [StoredUnit.Piece] = []
 
     /// A part of the content that is stored.
     struct Piece {
@@ -92,6 +108,16 @@ public final class ImageUnit: @unchecked Sendable {
         } else {
             writes.append(write)
         }
+    }
+
+    /// Where the unit is stored, once it is placed.
+    public var place: StoredUnit { StoredUnit(offset: offset, count: count, pieces: stored) }
+
+    /// What is stored of the unit, once it is prepared: enough to give it its place again.
+    public var placement: UnitPlacement {
+        UnitPlacement(
+            offset: offset, count: count,
+            pieces: pieces.map { .init(offset: $0.offset, count: $0.count, isPacked: $0.packedOffset != nil) })
     }
 
     /// Performs the writes.

@@ -31,6 +31,9 @@ struct Qcow2Allocator {
 
     private var clusterSize: Int64 { Int64(layout.clusterSize) }
 
+    /// Byte behind all that is handed out.
+    var endOfAllocation: Int64 { nextCluster * clusterSize }
+
     /// Returns the byte in the file for guest cluster `index`: a whole cluster, or `compressedCount` bytes.
     ///
     /// Guest clusters come in ascending order.

@@ -84,6 +84,10 @@ public final class Qcow2Writer: ImageWriter {
         var packed = 0
         for offset in stride(from: 0, to: padded, by: size) {
             let cluster = UnsafeRawBufferPointer(unit.content.bytes.part(offset, size))
+            if unit.storesAll {
+                unit.pieces.append(.init(offset: offset, count: size))
+                continue
+            }
             if cluster.isAllZero { continue }
             if let compressor = unit.compressor, let memory = unit.packed?.bytes,
                 let count = compressor.compress(cluster, into: memory.part(packed, worthwhile))
@@ -99,22 +103,59 @@ public final class Qcow2Writer: ImageWriter {
     /// Decides where the unit is stored; see `ImageWriter`.
     public func place(_ unit: ImageUnit) throws(ImageError) {
         unit.writes.removeAll(keepingCapacity: true)
+        unit.stored = []
         guard !unit.pieces.isEmpty else { return }
-        try withAllocator { (allocator) throws(ImageError) in
-            for piece in unit.pieces {
-                let guestCluster = Int((unit.offset + Int64(piece.offset)) / Int64(layout.clusterSize))
-                let fileOffset = try allocator.store(
-                    guestCluster: guestCluster, compressedCount: piece.packedOffset == nil ? nil : piece.count)
-                unit.addWrite(
-                    .init(
-                        fileOffset: fileOffset, offset: piece.packedOffset ?? piece.offset, count: piece.count,
-                        isPacked: piece.packedOffset != nil))
-            }
+        unit.stored = try store(unit.placement)
+        for (piece, stored) in zip(unit.pieces, unit.stored) {
+            unit.addWrite(
+                .init(
+                    fileOffset: stored.fileOffset, offset: piece.packedOffset ?? piece.offset, count: piece.count,
+                    isPacked: piece.packedOffset != nil))
         }
     }
 
+    /// Gives a unit of an earlier run its place; see `ImageWriter`.
+    ///
+    /// Tables that are complete on the way are written once more, to the same places with the same content.
+    public func replay(_ placement: UnitPlacement) throws(ImageError) -> StoredUnit {
+        StoredUnit(offset: placement.offset, count: placement.count, pieces: try store(placement))
+    }
+
+    private func store(_ placement: UnitPlacement) throws(ImageError) -> [StoredUnit.Piece] {
+        try withAllocator { (allocator) throws(ImageError) in
+            var stored: [StoredUnit.Piece] = []
+            for piece in placement.pieces {
+                let guestCluster = Int((placement.offset + Int64(piece.offset)) / Int64(layout.clusterSize))
+                let fileOffset = try allocator.store(
+                    guestCluster: guestCluster, compressedCount: piece.isPacked ? piece.count : nil)
+                stored.append(
+                    .init(
+                        offset: piece.offset, count: piece.count, isPacked: piece.isPacked, fileOffset: fileOffset))
+            }
+            return stored
+        }
+    }
+
+    /// Cuts off what an earlier run wrote; see `ImageWriter`.
+    public func discardRest() throws(ImageError) {
+        let end = withLockedEnd()
+        do throws(BlockError) { try sink.setLength(end) } catch { throw .io(error) }
+    }
+
+    private func withLockedEnd() -> Int64 { allocator.withLock { $0.endOfAllocation } }
+
     /// Writes the unit to its place; see `ImageWriter`.
     public func write(_ unit: ImageUnit) throws(ImageError) { try unit.writeOut(to: sink) }
+
+    /// Stores a part of a unit again; see `ImageWriter`.
+    public func rewrite(_ bytes: UnsafeRawBufferPointer, at offset: Int64, in place: StoredUnit) throws(ImageError) {
+        try place.rewrite(bytes, at: offset, to: sink)
+    }
+
+    /// Fills a unit with what was stored of it; see `ImageWriter`.
+    public func readBack(_ place: StoredUnit, into unit: ImageUnit) throws(ImageError) {
+        try place.read(into: unit, from: sink, clusterSize: layout.clusterSize, isZstd: options.compression == .zstd)
+    }
 
     /// Completes the image; see `ImageWriter`.
     public func finish() throws(ImageError) -> ImageSummary {

@@ -27,7 +27,7 @@ public struct RawImageWriter: ImageWriter {
         unit.pieces.removeAll(keepingCapacity: true)
         for offset in stride(from: 0, to: unit.count, by: Self.blockSize) {
             let count = min(Self.blockSize, unit.count - offset)
-            if !UnsafeRawBufferPointer(unit.content.bytes.part(offset, count)).isAllZero {
+            if unit.storesAll || !UnsafeRawBufferPointer(unit.content.bytes.part(offset, count)).isAllZero {
                 unit.pieces.append(.init(offset: offset, count: count))
             }
         }
@@ -36,6 +36,7 @@ public struct RawImageWriter: ImageWriter {
     /// Decides where the unit is stored; see `ImageWriter`.
     public func place(_ unit: ImageUnit) {
         unit.writes.removeAll(keepingCapacity: true)
+        unit.stored = replay(unit.placement).pieces
         for piece in unit.pieces {
             unit.addWrite(
                 .init(
@@ -46,6 +47,30 @@ public struct RawImageWriter: ImageWriter {
 
     /// Writes the unit to its place; see `ImageWriter`.
     public func write(_ unit: ImageUnit) throws(ImageError) { try unit.writeOut(to: sink) }
+
+    /// Gives a unit of an earlier run its place; see `ImageWriter`.
+    public func replay(_ placement: UnitPlacement) -> StoredUnit {
+        StoredUnit(
+            offset: placement.offset, count: placement.count,
+            pieces: placement.pieces.map {
+                .init(
+                    offset: $0.offset, count: $0.count, isPacked: false,
+                    fileOffset: placement.offset + Int64($0.offset))
+            })
+    }
+
+    /// Does nothing: content has its own place, and what an earlier run left of later units is theirs.
+    public func discardRest() {}
+
+    /// Stores a part of a unit again; see `ImageWriter`.
+    public func rewrite(_ bytes: UnsafeRawBufferPointer, at offset: Int64, in place: StoredUnit) throws(ImageError) {
+        try place.rewrite(bytes, at: offset, to: sink)
+    }
+
+    /// Fills a unit with what was stored of it; see `ImageWriter`.
+    public func readBack(_ place: StoredUnit, into unit: ImageUnit) throws(ImageError) {
+        try place.read(into: unit, from: sink, clusterSize: Self.blockSize, isZstd: false)
+    }
 
     /// Completes the image; see `ImageWriter`.
     public func finish() throws(ImageError) -> ImageSummary {

@@ -52,8 +52,8 @@ public enum ContentProbe {
         guard source.lengthInBytes > 0 else { return DetectedContent() }
         let hasPools = try mayHoldZFS(source)
         let range: FileRange
-        if let (file, offset) = backing(of: source) {
-            range = try FileRange(reopening: file, offset: offset)
+        if let place = source.filePlace {
+            range = try FileRange(reopening: place, length: source.lengthInBytes)
         } else {
             let windows = try ProbeWindows(of: source, isWholeDisk: isWholeDisk, withZFS: hasPools)
             range = try FileRange(inMemory: windows, of: source)
@@ -61,13 +61,6 @@ public enum ContentProbe {
         var excluded = isWholeDisk ? [] : firmwareRAIDTypes
         if !hasPools { excluded.append("zfs_member") }
         return try detect(range, source, excluding: excluded)
-    }
-
-    /// Returns the file that holds the bytes of `source` in one piece, and where; nil when there is none.
-    private static func backing(of source: any BlockSource) -> (file: FileSource, offset: Int64)? {
-        if let file = source as? FileSource { return (file, 0) }
-        guard let slice = source as? SliceSource, let (file, offset) = backing(of: slice.base) else { return nil }
-        return (file, offset + slice.firstByte)
     }
 
     /// Tells whether one of the four places of a ZFS label holds the list of names that each label begins with.
@@ -145,41 +138,24 @@ public enum ContentProbe {
 }
 
 /// A descriptor for libblkid, and the range of it that counts.
-private final class FileRange {
-    let descriptor: Int32
+private struct FileRange {
+    private let file: RawFile
     let offset: Int64
     let length: Int64
+    var descriptor: Int32 { file.descriptor }
 
-    /// Opens `file` once more, buffered and read-only, for what begins at `offset` and is as long as `length`.
-    init(reopening file: FileSource, offset: Int64) throws(BlockError) {
-        descriptor = open(file.name, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        self.offset = offset
-        length = file.lengthInBytes - offset
-        guard descriptor >= 0 else { throw BlockError(.open, file.name, .system(Errno(rawValue: errno))) }
+    /// Opens the file of `place` once more, buffered and read-only, for `length` bytes from there.
+    init(reopening place: FilePlace, length: Int64) throws(BlockError) {
+        file = try RawFile(reading: place.path)
+        offset = place.offset
+        self.length = length
     }
 
     /// Makes a file in memory, as long as `source`, of what `windows` hold.
     init(inMemory windows: ProbeWindows, of source: any BlockSource) throws(BlockError) {
-        descriptor = cb_memory_file("coldclone-probe")
         offset = 0
         length = source.lengthInBytes
-        guard descriptor >= 0, ftruncate(descriptor, off_t(length)) == 0 else {
-            throw BlockError(.create, "a file in memory for \(source.name)", .system(Errno(rawValue: errno)))
-        }
-        for (start, bytes) in windows.pieces {
-            var done = 0
-            while done < bytes.count {
-                let count = bytes.withUnsafeBytes {
-                    pwrite(descriptor, $0.baseAddress.map { $0 + done }, bytes.count - done, off_t(start) + off_t(done))
-                }
-                if count < 0, errno == EINTR { continue }
-                guard count > 0 else {
-                    throw BlockError(.write, "a file in memory for \(source.name)", .system(Errno(rawValue: errno)))
-                }
-                done += count
-            }
-        }
+        file = try RawFile(inMemory: "a file in memory for \(source.name)", length: length)
+        for (start, bytes) in windows.pieces { try file.write(bytes, at: start) }
     }
-
-    deinit { if descriptor >= 0 { close(descriptor) } }
 }

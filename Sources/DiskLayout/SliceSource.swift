@@ -18,6 +18,11 @@ public struct SliceSource: BlockSource {
     /// Sector size of the medium in bytes: that of `base`.
     public var physicalSectorSize: Int { base.physicalSectorSize }
 
+    /// The place in the base's file.
+    public var filePlace: FilePlace? {
+        base.filePlace.map { FilePlace(path: $0.path, offset: $0.offset + firstByte) }
+    }
+
     /// Makes a source of the `length` bytes of `base` from `firstByte`, less where `base` ends before them.
     public init(_ base: any BlockSource, name: String, firstByte: Int64, length: Int64) {
         self.name = name

@@ -39,14 +39,23 @@ public struct BlockStack: Sendable {
             } ?? []
     }
 
+    /// Returns why nothing may be written to `targetFolder` while `source` is looked at, or nil.
+    public func objectionToReading(_ source: FileSource, targetFolder: String) throws(BlockError) -> String? {
+        guard layers(underDevice: try Folder.deviceNumber(of: targetFolder)).contains(layer(of: source)) else {
+            return nil
+        }
+        return "the target \(targetFolder) lies on the source \(source.name)"
+    }
+
+    private func layer(of source: FileSource) -> Layer {
+        source.isBlockDevice
+            ? .device(source.deviceNumber) : .file(device: source.deviceNumber, inode: source.inodeNumber)
+    }
+
     /// Returns why `source` must not be captured to `targetFolder`, or nil when nothing speaks against it.
     public func objection(to source: FileSource, targetFolder: String) throws(BlockError) -> String? {
-        let layer: Layer =
-            source.isBlockDevice
-            ? .device(source.deviceNumber) : .file(device: source.deviceNumber, inode: source.inodeNumber)
-        if layers(underDevice: try Folder.deviceNumber(of: targetFolder)).contains(layer) {
-            return "the target \(targetFolder) lies on the source \(source.name)"
-        }
+        if let objection = try objectionToReading(source, targetFolder: targetFolder) { return objection }
+        let layer = layer(of: source)
         for mount in mounts where !mount.isReadOnly && layers(underDevice: mount.device).contains(layer) {
             return "the source \(source.name) is in use: mounted at \(mount.mountPoint)"
         }

@@ -70,6 +70,7 @@ extension CloneReport {
         case .digestMismatch: return 7
         case .notZero: return 8
         case .qemuImgCheck: return 9
+        case .domain: return 10
         }
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 public import BlockIO
-internal import CloneFormat
+public import CloneFormat
 
 /// Re-reads a clone's folder and holds it against its manifest.
 ///
@@ -39,6 +39,21 @@ public struct CloneVerification: Sendable {
         self.options = options
     }
 
+    /// Returns what is wrong with the files of one disk, as its record describes them.
+    ///
+    /// - Throws: `VerificationError` when it was cancelled, or when there are no threads.
+    public func problems(
+        of disk: DiskRecord, cloneUuid: String, cancellation: CancellationFlag
+    ) throws(VerificationError) -> [Problem] {
+        let log = ProblemLog()
+        _ = try DiskVerification(
+            folder: folder, disk: disk, cloneUUID: UUIDText.bytes(cloneUuid) ?? [], options: options, log: log,
+            progress: VerificationProgress(), cancellation: cancellation
+        ).run()
+        guard !cancellation.isCancelled else { throw .cancelled(folder: folder) }
+        return log.collected.problems
+    }
+
     /// Verifies the clone; every fault of it is a problem in the report, none is an error.
     ///
     /// - Throws: `VerificationError` when it was cancelled, or when the folder cannot be read at all.
@@ -59,6 +74,7 @@ public struct CloneVerification: Sendable {
         }
         let log = ProblemLog()
         for problem in manifest.contradictions() { log.add(problem) }
+        if let problem = DomainCheck.problem(manifest, folder: folder) { log.add(problem) }
 
         // Hostile lengths may add up to more than a number holds.
         let lengths = manifest.disks.map(\.lengthInBytes)

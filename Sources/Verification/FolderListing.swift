@@ -6,7 +6,7 @@ internal import CloneFormat
 struct FolderListing {
     /// Files of a clone that belong to no single disk.
     static let ownFiles: Set = [
-        Manifest.fileName, "\(Manifest.fileName).sig", Receipt.fileName, CloneEvent.fileName, "domain.xml",
+        Manifest.fileName, "\(Manifest.fileName).sig", Receipt.fileName, CloneEvent.fileName, DomainXML.fileName,
     ]
     /// Most unexpected files that are named.
     private static let maximumNamed = 50
@@ -21,7 +21,7 @@ struct FolderListing {
         var unexpected = 0
         // An NFS client renames what is removed while it is open to .nfs*.
         for name in names where !expected.contains(name) && !name.hasPrefix(".nfs") {
-            if name == Journal.fileName {
+            if name == Journal.fileName || manifest.disks.contains(where: { name == "\($0.name).journal" }) {
                 warnings.append("\(name) is left over: the capture did not clean up behind itself")
                 continue
             }

@@ -14,20 +14,30 @@ struct CaptureCommand: ParsableCommand {
         commandName: "capture",
         abstract: "Copy disks into a new clone on the target, hashing every MiB as it is read.",
         discussion: """
-            Each SOURCE is a whole block device or a disk image file; it is opened read-only, and a device is set \
-            read-only in the kernel first. The clone's folder is named after the machine and the time.
+            Each SOURCE is a whole block device, a disk image file, or a LUN, iscsi://HOST[:PORT]/TARGET/LUN; it is \
+            opened read-only, and a device is set read-only in the kernel first. The clone's folder is named after the machine and the time.
 
             EXAMPLES
               coldclone capture /dev/sda --target dir:/mnt/nfs
               coldclone capture /dev/sda /dev/sdb --target dir:/mnt/usb --compression zstd --name web01
               coldclone capture disk.img --target dir:clones --format raw
+              coldclone capture iscsi://10.0.0.1/iqn.2001-04.com.example:db/1 --target dir:/mnt/nfs --chap-file chap
+              coldclone capture --resume /mnt/nfs/web01-20261122T103000Z
+
+            An interrupted capture (a signal, a power cut, a target that went away) leaves a clone without manifest. \
+            --resume re-reads what is there, and goes on behind it; format and compression are the clone's own.
             """)
 
-    @Argument(help: "Block devices or disk image files, in the machine's order.")
-    var sources: [String]
+    @Argument(help: "Block devices, disk image files or iscsi:// URLs, in the machine's order.")
+    var sources: [String] = []
 
     @Option(help: "Folder that the clone is made in: dir:PATH.")
-    var target: TargetSpecification
+    var target: TargetSpecification?
+
+    @Option(
+        help: "Go on with the interrupted clone in this folder; SOURCEs only where they have other names now.",
+        completion: .directory)
+    var resume: String?
 
     @Option(help: "Format of the images.")
     var format: ImageFormat = .qcow2
@@ -50,8 +60,23 @@ struct CaptureCommand: ParsableCommand {
     @Option(help: "Threads that read, hash, compress and write. (default: four a processor)")
     var jobs: Int?
 
+    @Option(help: "How often bad sectors are read again, after everything else is safe.")
+    var retries = 1
+
+    @Option(help: "Longest time for a disk's bad places, such as 90s, 30m or 2h; 0 for as long as it takes.")
+    var timeoutPerDisk = TimeSpan(seconds: 3600)
+
     @Flag(help: "Write images past the page cache where the target grants it: for machines with little memory.")
     var direct = false
+
+    @OptionGroup(title: "iSCSI")
+    var iscsi: ISCSIArguments
+
+    @Flag(help: "Leave the machine's inventory out of the manifest.")
+    var skipProbe = false
+
+    @Option(help: "Connections to each LUN: more may be faster, where the target takes them.")
+    var iscsiConnections = 1
 
     @Flag(help: "Print one JSON object with the result instead of a table.")
     var json = false
@@ -60,8 +85,15 @@ struct CaptureCommand: ParsableCommand {
     var logLevel: LogLevel = .warning
 
     func validate() throws {
-        if sources.isEmpty { throw ValidationError("name at least one SOURCE") }
+        if resume == nil {
+            if sources.isEmpty { throw ValidationError("name at least one SOURCE") }
+            if target == nil { throw ValidationError("name a --target") }
+        } else if target != nil {
+            throw ValidationError("--resume names the clone's folder: leave out --target")
+        }
         if let jobs, !(1...1024).contains(jobs) { throw ValidationError("--jobs is 1 to 1024") }
+        if !(1...16).contains(iscsiConnections) { throw ValidationError("--iscsi-connections is 1 to 16") }
+        if !(0...1000).contains(retries) { throw ValidationError("--retries is 0 to 1000") }
         if format == .raw, compression != .none {
             throw ValidationError("a raw image cannot be compressed: use --format qcow2, or --compression none")
         }
@@ -71,13 +103,11 @@ struct CaptureCommand: ParsableCommand {
         let cancellation = CancellationFlag()
         SignalWatcher.start { cancellation.cancel() }
         let log = Log(level: logLevel)
-        let disks = try openSources(log)
-        let capture = CloneCapture(
-            disks: disks, target: target.folder,
-            machine: MachineIdentity(name: name ?? MachineName.serial ?? "machine"), agent: Version.program,
-            options: CaptureOptions(
-                format: format, compression: compression, level: level, clusterSize: clusterSize.bytes,
-                memoryLimit: memory.bytes, jobs: jobs, writesDirect: direct))
+        var options = CaptureOptions(
+            format: format, compression: compression, level: level, clusterSize: clusterSize.bytes,
+            memoryLimit: memory.bytes, jobs: jobs, writesDirect: direct)
+        options.retries = retries
+        options.recoveryTimeLimit = timeoutPerDisk.seconds == 0 ? nil : .seconds(timeoutPerDisk.seconds)
         let progress = CaptureProgress()
         let reporter = ProgressReporter { progress.sample }
         let clock = ContinuousClock()
@@ -85,44 +115,52 @@ struct CaptureCommand: ParsableCommand {
         let outcome: CloneCapture.Outcome
         do {
             defer { reporter.finish() }
-            outcome = try capture.run(progress: progress, cancellation: cancellation)
+            outcome =
+                if let resume {
+                    try self.resume(resume, options, log, progress, cancellation)
+                } else {
+                    try begin(options, log, progress, cancellation)
+                }
         }
         let report = CaptureReport(outcome, seconds: (clock.now - start) / .seconds(1))
         Terminal.standardOutput.write(json ? try report.json() : report.text())
         if outcome.manifest.state == .degraded { throw Verdictless(code: .degraded) }
     }
 
-    /// Opens every source read-only, after making sure that none is in use or holds the target.
-    private func openSources(_ log: Log) throws -> [CaptureDisk] {
-        let stack = try BlockStack()
-        var disks: [CaptureDisk] = []
-        for path in sources {
-            let source = try FileSource(path)
-            if let objection = try stack.objection(to: source, targetFolder: target.folder) {
-                throw CaptureError.invalid(objection, hint: "boot the live system: a clone is taken cold")
-            }
-            // Only now: a device that is in use must not be set read-only under its user.
-            let disk = source.isBlockDevice ? try FileSource(path, protect: true) : source
-            let base = String(path.split(separator: "/").last ?? "disk")
-            let stem = source.isBlockDevice ? base : String(base.prefix(upTo: base.lastIndex(of: ".") ?? base.endIndex))
-            let name = uniqueName(stem, among: disks)
-            log.write(
-                .info,
-                "\(path): disk \(name), \(disk.lengthInBytes) bytes, \(disk.isDirect ? "direct" : "cached") reads")
-            disks.append(CaptureDisk(name: name, source: disk))
-        }
-        return disks
+    private func begin(
+        _ options: CaptureOptions, _ log: Log, _ progress: CaptureProgress, _ cancellation: CancellationFlag
+    ) throws -> CloneCapture.Outcome {
+        let folder = target?.folder ?? ""
+        return try CloneCapture(
+            disks: try opening(log, cancellation).open(sources, targetFolder: folder), target: folder,
+            machine: identity(), agent: Version.program,
+            options: options
+        ).run(progress: progress, cancellation: cancellation)
     }
 
-    private func uniqueName(_ stem: String, among disks: [CaptureDisk]) -> String {
-        let name = FileName.sanitize(stem, fallback: "disk")
-        let taken = Set(disks.map(\.name))
-        var number = 1
-        var unique = name
-        while taken.contains(unique) {
-            number += 1
-            unique = "\(name)-\(number)"
-        }
-        return unique
+    private func resume(
+        _ folder: String, _ options: CaptureOptions, _ log: Log, _ progress: CaptureProgress,
+        _ cancellation: CancellationFlag
+    ) throws -> CloneCapture.Outcome {
+        let resume = try CloneResume(folder: folder)
+        let paths = sources.isEmpty ? resume.journal.disks.map(\.source) : sources
+        let disks = try opening(log, cancellation).open(paths, targetFolder: folder)
+        return try resume.run(
+            sources: disks.map(\.source), agent: Version.program, options: options, progress: progress,
+            cancellation: cancellation)
+    }
+
+    private func opening(_ log: Log, _ cancellation: CancellationFlag) -> SourceOpening {
+        SourceOpening(session: iscsi, connections: iscsiConnections, log: log, cancellation: cancellation)
+    }
+
+    /// Names the machine, and says what it has when its own disks are captured, not image files of another's.
+    private func identity() -> MachineIdentity {
+        let isOwn = sources.contains { $0.hasPrefix("/dev/") }
+        var inspection = MachineInspection(sysroot: Sysroot())
+        // Health was told before the decision to capture; drives are left to their work now.
+        inspection.asksDrives = false
+        return MachineIdentity(
+            name: name ?? MachineName.serial ?? "machine", inventory: isOwn && !skipProbe ? inspection.machine() : nil)
     }
 }

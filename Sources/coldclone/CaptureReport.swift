@@ -13,6 +13,7 @@ struct CaptureReport: Encodable {
         var lengthInBytes: Int64
         var bytesRead: Int64
         var bytesSkipped: Int64
+        var bytesUnreadable: Int64
         var imageLengthInBytes: Int64
         var contentDigest: Digest
     }
@@ -36,6 +37,7 @@ struct CaptureReport: Encodable {
             Disk(
                 name: $0.name, source: $0.source, image: $0.image.file, lengthInBytes: $0.lengthInBytes,
                 bytesRead: $0.bytes.read, bytesSkipped: $0.bytes.skipped,
+                bytesUnreadable: $0.bytes.unreadable,
                 imageLengthInBytes: $0.image.lengthInBytes, contentDigest: $0.contentDigest)
         }
     }
@@ -58,8 +60,14 @@ struct CaptureReport: Encodable {
                 disk.contentDigest.description,
             ])
         }
-        return table.render() + """
+        let losses = disks.filter { $0.bytesUnreadable > 0 }.map { disk in
+            """
+            LOST     \(HumanBytes.format(disk.bytesUnreadable)) of \(Terminal.visible(disk.source)) could not be read: \
+            zeros stand there; \(disk.name).map lists them
 
+            """
+        }.joined()
+        return table.render() + "\n" + losses + """
             clone    \(Terminal.visible(clone))
             state    \(state.rawValue): \(HumanBytes.format(bytesRead)) read in \
             \(HumanDuration.format(seconds: seconds)), \(HumanBytes.rate(bytesPerSecond))

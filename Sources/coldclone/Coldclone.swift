@@ -13,14 +13,18 @@ struct Coldclone: ParsableCommand {
             MiB, and a manifest that is written last: without it, there is no clone.
 
             EXAMPLES
+              coldclone bench /dev/sda --target dir:/mnt/nfs
               coldclone capture /dev/sda /dev/sdb --target dir:/mnt/nfs
+              coldclone iscsi luns 10.0.0.1
               coldclone verify /mnt/nfs/SERIAL-20261122T103000Z
 
             EXIT CODES
               0 done   1 failed   3 done, with unreadable ranges   4 verification failed   64 usage   130 cancelled
             """,
         version: Version.text,
-        subcommands: [CaptureCommand.self, VerifyCommand.self])
+        subcommands: [
+            ProbeCommand.self, BenchCommand.self, CaptureCommand.self, VerifyCommand.self, ISCSICommand.self,
+        ])
 }
 
 @main

@@ -6,6 +6,8 @@ internal import Capture
 internal import CloneFormat
 internal import Console
 internal import Glibc
+internal import ISCSI
+internal import Probing
 internal import Verification
 
 /// A result that is no error of the program but not plain success either: a degraded clone, a failed verification.
@@ -21,6 +23,9 @@ enum Failure {
         case let error as Verdictless: Glibc.exit(error.code.rawValue)
         case let error as CaptureError: exit(error.description, error.hint, code(of: error))
         case let error as VerificationError: exit(error.description, error.hint, code(of: error))
+        case let error as ISCSIError:
+            exit(error.description, error.hint, error.cause == .cancelled ? .cancelled : .failed)
+        case let error as ProbeError: exit(error.description, error.hint, .failed)
         case let error as BlockError: exit(error.description, error.hint, .failed)
         default: Coldclone.exit(withError: error)
         }

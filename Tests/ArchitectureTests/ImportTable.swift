@@ -17,14 +17,16 @@ struct ImportTable {
     var language: Set<String> = ["Swift", "Synchronization"]
 
     static let coldclone = ImportTable(
-        cRooms: ["CBlkid", "CDeflate", "CISCSI", "CLinux", "CParted", "CZlib", "CZstd"],
+        cRooms: ["CBlkid", "CDeflate", "CExt2fs", "CISCSI", "CLinux", "CNTFS", "CParted", "CZlib", "CZstd"],
         mayImport: [
             "BlockIO": ["CLinux", "Glibc", "SystemPackage"],
             "CloneFormat": ["CZlib", "Crypto", "FoundationEssentials"],
             "DiskImage": ["BlockIO", "CDeflate", "CZstd", "Glibc"],
             "DiskLayout": ["BlockIO", "CBlkid", "CZlib", "Glibc", "SystemPackage"],
-            "Probing": ["BlockIO", "CLinux", "Glibc", "SystemPackage"],
-            "Capture": ["BlockIO", "CloneFormat", "Crypto", "DiskImage", "Glibc"],
+            "ISCSI": ["BlockIO", "CISCSI", "Glibc", "SystemPackage"],
+            "Probing": ["BlockIO", "CLinux", "CloneFormat", "DiskLayout", "Glibc", "SystemPackage", "FileSystems"],
+            "Capture": ["BlockIO", "CloneFormat", "Crypto", "DiskImage", "Glibc", "Verification"],
+            "FileSystems": ["BlockIO", "CExt2fs", "CNTFS", "CZlib", "CZstd", "Glibc"],
             "Verification": ["BlockIO", "CloneFormat", "Crypto", "DiskImage", "Glibc"],
             "Console": ["Glibc"],
             "Receiver": [
@@ -33,7 +35,7 @@ struct ImportTable {
             ],
             "coldclone": [
                 "ArgumentParser", "BlockIO", "CBlkid", "CDeflate", "CISCSI", "CLinux", "CParted", "CZlib", "CZstd",
-                "Capture", "CloneFormat", "Console", "DiskImage", "FoundationEssentials", "Glibc", "Probing",
+                "Capture", "CloneFormat", "Console", "DiskImage", "FoundationEssentials", "Glibc", "ISCSI", "Probing",
                 "SystemPackage", "Verification",
             ],
             "coldclone-receiver": [
@@ -51,6 +53,8 @@ struct ImportTable {
             ],
             "DiskImage": ["CloneFormat", "Crypto", "Probing", "Receiver", "Subprocess"],
             "DiskLayout": ["Capture", "CloneFormat", "Console", "DiskImage", "Probing", "Receiver"],
+            "ISCSI": ["Capture", "CloneFormat", "Console", "DiskImage", "DiskLayout", "Probing", "Receiver"],
+            "FileSystems": ["Capture", "CloneFormat", "Console", "DiskImage", "Probing", "Receiver"],
             "Probing": ["Capture", "DiskImage"],
             "Capture": ["Console", "Probing", "Receiver"],
             "Verification": ["Capture", "Console", "Probing", "Receiver"],

@@ -32,15 +32,18 @@ struct CaptureFaultTests {
         return error
     }
 
+    /// Errors that say nothing of a place, but of the device: there is no point in trying others.
     @Test(arguments: [0, 5 << 20 | 512, (16 << 20) - 1] as [Int64])
-    func namesTheByteThatCannotBeRead(offset: Int64) throws {
+    func namesTheByteWhereTheDeviceWentAway(offset: Int64) throws {
         let folder = try TemporaryFolder()
-        let plan = FaultPlan(.init(.read, in: offset..<offset + 1, .fail(.ioError)))
+        let plan = FaultPlan(.init(.read, in: offset..<offset + 1, .fail(.noSuchAddressOrDevice)))
         let faulty = FaultySource(try source(folder), plan)
         let error = try expectFailure(folder) {
             _ = try CaptureRun(folder, CaptureOptions()).capture(disks: [CaptureDisk(name: "sda", source: faulty)])
         }
-        #expect(error.description == "cannot read \(faulty.name) at byte \(offset) (1048576 bytes): Input/output error")
+        #expect(
+            error.description
+                == "cannot read \(faulty.name) at byte \(offset) (1048576 bytes): No such device or address")
         #expect(error.hint != nil)
     }
 

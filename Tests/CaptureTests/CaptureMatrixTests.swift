@@ -75,8 +75,8 @@ struct CaptureMatrixTests {
         #expect(
             try Folder.names(in: outcome.folder)
                 == [
-                    "alpha.chunks", "alpha.qcow2", "events.jsonl", "manifest.json", "mid.chunks", "mid.qcow2",
-                    "zeta.chunks", "zeta.qcow2",
+                    "alpha.chunks", "alpha.qcow2", "domain.xml", "events.jsonl", "manifest.json", "mid.chunks",
+                    "mid.qcow2", "zeta.chunks", "zeta.qcow2",
                 ])
     }
 

@@ -50,7 +50,11 @@ struct NameTests {
     }
 
     @Test func journalAndEventsComeBack() throws {
-        let journal = Journal(cloneId: "a", cloneUuid: UUIDText.random(), startedAt: Timestamp().rfc3339)
+        let journal = Journal(
+            cloneId: "a", cloneUuid: UUIDText.random(), startedAt: Timestamp().rfc3339,
+            machine: MachineIdentity(name: "m"), imageFormat: "qcow2", compression: "zstd", level: 3,
+            clusterSizeInBytes: 65536,
+            disks: [JournalDisk(name: "sda", source: "/dev/sda", lengthInBytes: 9, identity: Digest(of: [1]))])
         let read: Journal = try JSONText.decode(journal.encoded(), file: "journal")
         #expect(read == journal && read.format == "coldclone-journal")
         let event = CloneEvent(.diskFinished, disk: "sda", message: "a\nb", bytesRead: 1 << 53, seconds: 0.1)

@@ -17,8 +17,11 @@ struct InterruptionTests {
 
     static let moments: [Moment] =
         [1, 2, 3, 6, 9, 11].map { Moment(call: "pwrite64", when: $0) }
-        + (1...12).map { Moment(call: "fsync", when: $0) }
-        + [Moment(call: "rename", when: 1), Moment(call: "rename", when: 2), Moment(call: "unlink", when: 3)]
+        + (1...14).map { Moment(call: "fsync", when: $0) }
+        + [
+            Moment(call: "rename", when: 1), Moment(call: "rename", when: 2), Moment(call: "rename", when: 3),
+            Moment(call: "unlink", when: 3),
+        ]
         + [1, 2].map { Moment(call: "ftruncate", when: $0) }
 
     private func run(_ folder: TemporaryFolder, inject: String, _ options: [String] = []) throws -> Tool.Result {
@@ -46,6 +49,11 @@ struct InterruptionTests {
         } else {
             #expect(verification.status == 4)
             #expect(verification.output.contains("incomplete"))
+            // And it goes on from there, unless not even its journal was begun.
+            guard try Tool.run("test", ["-e", "\(clone)/journal"]).status == 0 else { return }
+            let resumed = try Tool.run(Programs.agent, ["capture", "--resume", clone])
+            #expect(resumed.status == 0, "\(resumed.errors)")
+            #expect(try Tool.run(Programs.receiver, ["verify", "--no-receipt", clone]).status == 0)
         }
     }
 

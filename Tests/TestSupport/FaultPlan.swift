@@ -47,6 +47,9 @@ public final class FaultPlan: Sendable {
     /// Makes a plan.
     public init(_ faults: Fault...) { self.faults = Mutex(faults) }
 
+    /// Makes a plan.
+    public init(_ faults: [Fault]) { self.faults = Mutex(faults) }
+
     /// Returns the effect on `operation` at `offset`, and counts it.
     func strike(_ operation: Operation, _ offset: Int64 = 0, _ count: Int = 1) -> (effect: Effect, at: Int64)? {
         faults.withLock { faults in
@@ -130,6 +133,11 @@ public struct FaultySink: BlockSink {
             try base.write(bytes, at: offset)
         case (.short, _)?, nil: try base.write(buffer, at: offset)
         }
+    }
+
+    /// Fills `buffer` with what was written at `offset`.
+    public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
+        try base.read(into: buffer, at: offset)
     }
 
     /// Sets the file's length in bytes.

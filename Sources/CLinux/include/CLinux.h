@@ -39,6 +39,9 @@ static inline int cl_seek_hole(void) { return 4; }
 /// sync_file_range(2), flag SYNC_FILE_RANGE_WRITE: starts write-back without waiting for it.
 int cl_start_writeback(int fd, int64_t offset, int64_t length);
 
+/// memfd_create(2), MFD_CLOEXEC, which needs _GNU_SOURCE.
+int cl_memory_file(const char *name);
+
 /// Number of processors that this process may run on. sched_getaffinity(2).
 int cl_processor_count(void);
 

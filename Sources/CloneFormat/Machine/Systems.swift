@@ -24,6 +24,10 @@ public struct InstalledSystem: Sendable, Hashable, Codable {
     public var kernels: [String] = []
     /// `clean`, `needs recovery`, `dirty`, `hibernated`, `unknown`.
     public var state: String = "unknown"
+    /// Names by which it logs in to iSCSI targets.
+    public var iscsiInitiators: [String] = []
+    /// iSCSI targets that it has records of.
+    public var iscsiTargets: [ISCSITarget] = []
 
     /// Makes a system's record.
     public init(device: String, family: String) {
@@ -69,10 +73,16 @@ public struct NetworkFile: Sendable, Hashable, Codable {
     public var gateways: [String] = []
     /// Name servers.
     public var nameServers: [String] = []
-    /// The bond it belongs to.
+    /// The bond or team it belongs to.
     public var bond: String?
+    /// Mode of the bond that it is: `802.3ad`, `active-backup`, or its number.
+    public var bondMode: String?
+    /// The bridge it belongs to.
+    public var bridge: String?
     /// VLAN number.
     public var vlan: Int?
+    /// The interface that carries the VLAN.
+    public var parent: String?
 
     /// Makes a file's record.
     public init(path: String) { self.path = path }
@@ -101,7 +111,7 @@ public struct ISCSITarget: Sendable, Hashable, Codable {
     public var portal: String
     /// LUN; nil where all of the target's are meant.
     public var lun: UInt64?
-    /// `manual`, `automatic` or `onboot`, in node records.
+    /// `manual`, `automatic` or `onboot`, in node records; `persistent` in Windows.
     public var startup: String?
     /// User name of CHAP.
     public var user: String?

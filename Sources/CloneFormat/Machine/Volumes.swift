@@ -16,6 +16,8 @@ public struct VolumeContent: Sendable, Hashable, Codable {
     public var ambivalent: [String] = []
     /// The partition table.
     public var table: PartitionTableRecord?
+    /// Why something of it could not be read, in sentences.
+    public var problems: [String] = []
 
     /// Makes one of which nothing is known.
     public init() {}

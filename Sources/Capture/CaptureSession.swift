@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+internal import BlockIO
+internal import CloneFormat
+internal import DiskImage
+internal import Verification
+
+/// The work of a capture in a clone's folder, whether it is new or goes on.
+struct CaptureSession {
+    let folder: String
+    var journal: Journal
+    let disks: [CaptureDisk]
+    let agent: Program
+    let options: CaptureOptions
+    let progress: CaptureProgress
+    let cancellation: CancellationFlag
+
+    init(
+        folder: String, journal: Journal, disks: [CaptureDisk], agent: Program, options: CaptureOptions,
+        progress: CaptureProgress, cancellation: CancellationFlag
+    ) {
+        self.folder = folder
+        self.journal = journal
+        self.disks = disks
+        self.agent = agent
+        self.options = options
+        self.progress = progress
+        self.cancellation = cancellation
+    }
+
+    /// Captures what is not captured yet, and writes the manifest.
+    mutating func run(_ events: EventLog) throws(CaptureError) -> CloneCapture.Outcome {
+        progress.begin(bytesToRead: try bytesToRead())
+        do throws(CaptureError) {
+            var records = try keepFinished(events)
+            for (order, disk) in disks.enumerated().dropFirst(records.count) {
+                records.append(try capture(disk, order, events))
+                journal.finished = records
+                try store(journal)
+            }
+            if cancellation.isCancelled { throw .cancelled(folder: folder) }
+            events.append(CloneEvent(.captureFinished, bytesRead: progress.bytesRead))
+            events.synchronize()
+            return CloneCapture.Outcome(folder: folder, manifest: try finish(records))
+        } catch {
+            let isCancelled = if case .cancelled = error { true } else { false }
+            events.append(CloneEvent(isCancelled ? .captureCancelled : .captureFailed, message: error.description))
+            events.synchronize()
+            throw error
+        }
+    }
+
+    /// Returns the journal's bytes.
+    func encodedJournal() throws(CaptureError) -> [UInt8] {
+        do { return try journal.encoded() } catch {
+            throw .format(.damaged(file: Journal.fileName, reason: "\(error)"))
+        }
+    }
+
+    private func store(_ journal: Journal) throws(CaptureError) {
+        let bytes = try encodedJournal()
+        do throws(BlockError) {
+            try Folder.writeDurably(bytes, to: Journal.fileName, in: folder, replacing: true)
+        } catch {
+            throw .io(error)
+        }
+    }
+
+    private var cloneUUID: [UInt8] { UUIDText.bytes(journal.cloneUuid) ?? [] }
+
+    /// Returns the records of disks that an earlier run finished, re-read and found whole; the rest is done again.
+    private func keepFinished(_ events: EventLog) throws(CaptureError) -> [DiskRecord] {
+        var kept: [DiskRecord] = []
+        for record in journal.finished {
+            progress.enter(disk: record.name)
+            let problems: [Problem]
+            do throws(VerificationError) {
+                problems = try CloneVerification(folder: folder).problems(
+                    of: record, cloneUuid: journal.cloneUuid, cancellation: cancellation)
+            } catch {
+                if cancellation.isCancelled { throw .cancelled(folder: folder) }
+                throw .notResumable(folder: folder, reason: error.description)
+            }
+            if let problem = problems.first {
+                events.append(CloneEvent(.diskStarted, disk: record.name, message: "again: \(problem.message)"))
+                break
+            }
+            progress.addRead(record.bytes.read)
+            kept.append(record)
+        }
+        return kept
+    }
+
+    /// Returns what there is to read, for the estimate; a source in very many pieces is counted roughly.
+    private func bytesToRead() throws(CaptureError) -> Int64 {
+        var total: Int64 = 0
+        for disk in disks {
+            var position: Int64 = 0
+            var extents = 0
+            while position < disk.source.lengthInBytes, extents < 100_000 {
+                do throws(BlockError) {
+                    let extent = try disk.source.extent(at: position)
+                    if extent.kind != .hole { total += extent.length }
+                    position = extent.end
+                } catch {
+                    throw .io(error)
+                }
+                extents += 1
+            }
+            total += disk.source.lengthInBytes - position
+        }
+        return total
+    }
+
+    private func capture(_ disk: CaptureDisk, _ order: Int, _ events: EventLog) throws(CaptureError) -> DiskRecord {
+        progress.enter(disk: disk.name)
+        events.append(CloneEvent(.diskStarted, disk: disk.name, message: disk.source.name))
+        let clock = ContinuousClock()
+        let start = clock.now
+        let imageFile = "\(disk.name).\(options.format.rawValue)"
+        let chunkFile = "\(disk.name).chunks"
+        let length = disk.source.lengthInBytes
+        let files = DiskFiles(folder: folder, disk: disk, cloneUUID: cloneUUID, options: options)
+        let result = try files.open(progress: progress, cancellation: cancellation, events: events).run()
+        let unreadable = result.unreadable.reduce(0) { $0 + $1.length }
+        if unreadable > 0 { try writeRescueMap(of: disk, result.unreadable) }
+        events.append(
+            CloneEvent(
+                .diskFinished, disk: disk.name, message: unreadable > 0 ? "\(unreadable) bytes are unreadable" : nil,
+                bytesRead: result.bytesRead, seconds: (clock.now - start) / .seconds(1)))
+        return DiskRecord(
+            name: disk.name, order: order, source: disk.source.name, lengthInBytes: length,
+            logicalSectorSizeInBytes: disk.source.logicalSectorSize,
+            physicalSectorSizeInBytes: disk.source.physicalSectorSize, contentDigest: result.header.contentDigest,
+            image: imageRecord(imageFile, result.summary),
+            chunks: try chunkRecord(chunkFile, result.header),
+            bytes: ByteTotals(
+                read: result.bytesRead, skipped: length - result.bytesRead - unreadable, unreadable: unreadable),
+            skipped: result.skippedTotal.extents > 0 ? [result.skippedTotal] : [], skippedExtents: result.skipped,
+            unreadable: Array(result.unreadable.prefix(Manifest.maximumListedExtents)))
+    }
+
+    /// Writes the list of all that is missing, for people and for GNU ddrescue.
+    private func writeRescueMap(
+        of disk: CaptureDisk, _ bad: [ByteRange]
+    ) throws(CaptureError) {
+        let map = RescueMap(diskLength: disk.source.lengthInBytes, bad: bad)
+        do throws(BlockError) {
+            try Folder.writeDurably(Array(map.text.utf8), to: "\(disk.name).map", in: folder, replacing: true)
+        } catch {
+            throw .io(error)
+        }
+    }
+
+    private func imageRecord(_ file: String, _ summary: ImageSummary) -> ImageRecord {
+        ImageRecord(
+            file: file, format: options.format.rawValue, compression: options.compression.rawValue,
+            clusterSizeInBytes: options.format == .qcow2 ? options.clusterSize : nil,
+            headerDigest: summary.headerCluster.map { Digest(of: $0) }, lengthInBytes: summary.fileLength)
+    }
+
+    private func chunkRecord(
+        _ file: String, _ header: ChunkFileHeader
+    ) throws(CaptureError) -> ChunkRecord {
+        let digest: Digest
+        do throws(BlockError) {
+            digest = try FileDigest.sha256(of: FileSource("\(folder)/\(file)", direct: .never))
+        } catch {
+            throw .io(error)
+        }
+        return ChunkRecord(
+            file: file, lengthInBytes: header.fileLength, digest: digest,
+            zero: header.chunkCount - header.dataChunks - header.lostChunks, data: header.dataChunks,
+            lost: header.lostChunks)
+    }
+
+    private func finish(_ records: [DiskRecord]) throws(CaptureError) -> Manifest {
+        var manifest = Manifest(
+            cloneId: journal.cloneId, cloneUuid: journal.cloneUuid, machine: journal.machine, agent: agent,
+            startedAt: journal.startedAt, finishedAt: Timestamp().rfc3339, disks: records)
+        let inventory = journal.machine.inventory ?? Machine()
+        let domain = Array(DomainXML(cloneId: manifest.cloneId, machine: inventory, disks: records).text.utf8)
+        manifest.domainDigest = Digest(of: domain)
+        let bytes: [UInt8]
+        do { bytes = try manifest.sealed() } catch {
+            throw .format(.damaged(file: Manifest.fileName, reason: "\(error)"))
+        }
+        do throws(BlockError) {
+            try Folder.writeDurably(domain, to: DomainXML.fileName, in: folder, replacing: true)
+            try Folder.synchronize(folder)
+            try Folder.writeDurably(bytes, to: Manifest.fileName, in: folder)
+            for disk in disks { try Folder.remove("\(folder)/\(disk.name).journal") }
+            try Folder.remove("\(folder)/\(Journal.fileName)")
+            try Folder.synchronize(folder)
+        } catch {
+            throw .io(error)
+        }
+        return manifest
+    }
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+internal import BlockIO
+internal import Capture
+internal import CloneFormat
+internal import Console
+internal import ISCSI
+internal import Probing
+
+/// From what the command line calls a source to a disk that can be captured.
+struct SourceOpening {
+    var session: ISCSIArguments
+    var connections: Int
+    var log: Log
+    var cancellation: CancellationFlag
+
+    /// Opens every source read-only, after making sure that none is in use or holds the target.
+    func open(_ paths: [String], targetFolder: String) throws -> [CaptureDisk] {
+        let stack = try BlockStack()
+        var disks: [CaptureDisk] = []
+        for path in paths {
+            let (stem, source): (String, any BlockSource) =
+                if path.hasPrefix(ISCSIURL.scheme) {
+                    try openUnit(path, stack, targetFolder, disks)
+                } else {
+                    try openFile(path, stack, targetFolder)
+                }
+            disks.append(CaptureDisk(name: uniqueName(stem, among: disks), source: source))
+            log.write(
+                .info, "\(source.name): disk \(disks.last?.name ?? ""), \(source.lengthInBytes) bytes")
+        }
+        return disks
+    }
+
+    private func openFile(_ path: String, _ stack: BlockStack, _ targetFolder: String) throws -> (String, FileSource) {
+        let source = try FileSource(path)
+        if let objection = try stack.objection(to: source, targetFolder: targetFolder) {
+            throw CaptureError.invalid(objection, hint: "boot the live system: a clone is taken cold")
+        }
+        let base = String(path.split(separator: "/").last ?? "disk")
+        // Only now: a device that is in use must not be set read-only under its user.
+        guard !source.isBlockDevice else { return (base, try FileSource(path, protect: true)) }
+        return (String(base.prefix(upTo: base.lastIndex(of: ".") ?? base.endIndex)), source)
+    }
+
+    private func openUnit(
+        _ text: String, _ stack: BlockStack, _ targetFolder: String, _ others: [CaptureDisk]
+    ) throws -> (String, ISCSISource) {
+        let url = try ISCSIURL(text)
+        let log = log
+        let source = try ISCSISource(
+            url,
+            ISCSISource.Options(
+                session: try session.session(for: ISCSIAddress(text), log), connections: connections,
+                cancellation: cancellation, onEvent: { log.write(.warning, $0) }))
+        let identity = source.unit.identity
+        // The kernel may be logged in to the same unit, and the target may lie there.
+        if identity.isAmong(try stack.worldWideNames(beneath: targetFolder)) {
+            throw CaptureError.invalid(
+                "the target \(targetFolder) lies on the source \(source.name) (\(identity.wwid ?? ""))",
+                hint: "name another target")
+        }
+        if let same = others.first(where: { ($0.source as? ISCSISource)?.unit.identity == identity }),
+            identity.isUniqueInTheWorld
+        {
+            throw CaptureError.invalid(
+                "\(same.source.name) and \(source.name) are the same LUN (\(identity.wwid ?? ""))",
+                hint: "name each disk once, by one of its paths")
+        }
+        let tail = url.target.description.split(separator: ":").last ?? ""
+        return ("lun-\(identity.serial ?? String(tail))-\(url.lun)", source)
+    }
+
+    private func uniqueName(_ stem: String, among disks: [CaptureDisk]) -> String {
+        let name = FileName.sanitize(stem, fallback: "disk")
+        let taken = Set(disks.map(\.name))
+        var number = 1
+        var unique = name
+        while taken.contains(unique) {
+            number += 1
+            unique = "\(name)-\(number)"
+        }
+        return unique
+    }
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+internal import Glibc
+internal import TestSupport
+internal import Testing
+
+/// The shipped agent and a real iSCSI target daemon.
+@Suite(
+    .enabled(if: Programs.areBuilt, "the programs are not built: image-build/agent, image-build/receiver"),
+    .enabled(if: ISCSIServer.isAvailable, "needs tgtd, and root"))
+struct ISCSICommandTests {
+    private static let target = "iqn.2026-11.org.example:disk"
+    private static let secrets = ["opensesame12", "targetsecret1", "wrongsecret99"]
+
+    private func run(_ arguments: [String], environment: [String] = []) throws -> Tool.Result {
+        let result = try Tool.run(Programs.agent, arguments, environment: environment)
+        for secret in Self.secrets {
+            #expect(!result.output.contains(secret) && !result.errors.contains(secret))
+        }
+        return result
+    }
+
+    private func url(_ port: UInt16, _ lun: Int = 1) -> String { "iscsi://127.0.0.1:\(port)/\(Self.target)/\(lun)" }
+
+    @Test func findsTargetsAndUnits() throws {
+        let folder = try TemporaryFolder()
+        let server = try ISCSIServer()
+        try server.addTarget(1, Self.target, admitting: "iqn.1994-05.org.example:web01")
+        let file = try SampleContent.write([UInt8](repeating: 3, count: 8 << 20), to: folder.file("disk"))
+        try server.addUnit(1, 1, file, ["scsi_sn=SERIAL1"])
+        try server.addUnit(1, 2, file, blockSize: 4096)
+        let name = ["--initiator-name", "iqn.1994-05.org.example:web01"]
+
+        let discovered = try run(["iscsi", "discover", server.portal, "--json"] + name)
+        #expect(discovered.status == 0)
+        for part in [
+            "\"initiator_name\":\"iqn.1994", "\"portals\":[\"\(server.portal)\"]", "\"name\":\"\(Self.target)\"",
+        ] {
+            #expect(discovered.output.contains(part), "\(discovered.output)")
+        }
+        #expect(try run(["iscsi", "discover", server.portal] + name).output.contains(Self.target))
+
+        let units = try run(["iscsi", "luns", server.portal, "--json"] + name)
+        #expect(units.status == 0)
+        for part in [
+            "\"lun\":1", "\"lun\":2", "\"length_in_bytes\":8388608", "\"logical_sector_size_in_bytes\":4096",
+            "\"serial\":\"SERIAL1\"", "\"wwid\":\"", "\"url\":\"\(url(server.port, 2))\"", "\"vendor\":\"IET\"",
+        ] { #expect(units.output.contains(part), "\(units.output)") }
+        #expect(units.output.split(separator: "\n").count == 1)
+        let table = try run(["iscsi", "luns", server.portal, Self.target] + name)
+        #expect(table.output.contains("8.00 MiB") || table.output.contains("8.0 MiB"), "\(table.output)")
+        #expect(table.output.contains(url(server.port)) && table.output.contains("1 other LUN is no disk"))
+
+        // Under another name there is nothing.
+        let other = try run(["iscsi", "luns", server.portal, Self.target, "--initiator-name", "iqn.a.b:c"])
+        #expect(other.status == 1)
+        #expect(other.errors.contains("target not found") && other.errors.contains("hint: "))
+        #expect(other.errors.contains("--initiator-name"))
+    }
+
+    @Test(
+        arguments: [
+            (["iscsi", "luns"], 64), (["iscsi", "discover", "127.0.0.1:1"], 1), (["iscsi", "discover", "a b"], 1),
+            (["iscsi", "luns", "127.0.0.1:1", "nonsense"], 64), (["iscsi", "--help"], 0),
+            (["iscsi", "luns", "127.0.0.1:1", "--initiator-name", "x"], 64),
+            (["iscsi", "luns", "127.0.0.1:1", "--chap-file", "/does/not/exist"], 1),
+            (["capture", "iscsi://127.0.0.1:1/iqn.a:b/1", "--target", "dir:/tmp"], 1),
+            (["capture", "iscsi://127.0.0.1:1/iqn.a:b", "--target", "dir:/tmp"], 1),
+        ] as [([String], Int32)])
+    func exitCodes(arguments: [String], status: Int32) throws {
+        #expect(try Tool.run(Programs.agent, arguments).status == status)
+    }
+
+    @Test func provesItselfAndKeepsItsSecrets() throws {
+        let folder = try TemporaryFolder()
+        let server = try ISCSIServer()
+        try server.addTarget(1, Self.target)
+        let file = try SampleContent.write(SampleContent.bytes(.mixed, length: 4 << 20), to: folder.file("disk"))
+        try server.addUnit(1, 1, file)
+        try server.addAccount(1, "alice", "opensesame12")
+        try server.addAccount(1, "storage", "targetsecret1", outgoing: true)
+        func chapFile(_ text: String) throws -> [String] {
+            let path = try SampleContent.write(Array(text.utf8), to: folder.file("chap"))
+            return ["--chap-file", path]
+        }
+        let luns = ["iscsi", "luns", server.portal, Self.target]
+        let good = "user=alice\npassword=opensesame12\nmutual_user=storage\nmutual_password=targetsecret1\n"
+        let result = try run(luns + chapFile(good))
+        #expect(result.status == 0)
+        #expect(result.errors.contains("warning: ") && result.errors.contains("chmod 600"))
+        try Tool.output("chmod", ["600", folder.file("chap")])
+        #expect(try run(luns + ["--chap-file", folder.file("chap")]).errors == "")
+        let variables = ["COLDCLONE_CHAP_USER=alice", "COLDCLONE_CHAP_PASSWORD=opensesame12"]
+        #expect(try run(luns, environment: variables).status == 0)
+        #expect(try run(["iscsi", "luns", "iscsi://alice%opensesame12@\(server.portal)/\(Self.target)"]).status == 0)
+
+        for wrong in [
+            try run(luns), try run(luns + chapFile("user=alice\npassword=wrongsecret99\n")),
+            try run(luns, environment: ["COLDCLONE_CHAP_USER=bob", "COLDCLONE_CHAP_PASSWORD=opensesame12"]),
+            try run(
+                luns,
+                environment: variables + [
+                    "COLDCLONE_CHAP_MUTUAL_USER=storage", "COLDCLONE_CHAP_MUTUAL_PASSWORD=wrongsecret99",
+                ]),
+        ] {
+            #expect(wrong.status == 1)
+            #expect(wrong.errors.contains("hint: check user and password"), "\(wrong.errors)")
+        }
+
+        let captured = try run(
+            [
+                "capture", url(server.port), "--target", "dir:\(folder.folder("target"))", "--name", "host",
+                "--log-level", "debug",
+            ] + chapFile(good))
+        #expect(captured.status == 0, "\(captured.errors)")
+        let clone = try Programs.clone(in: folder.file("target"))
+        for secret in Self.secrets { #expect(try Tool.run("grep", ["-ra", secret, clone]).status == 1) }
+    }
+
+    @Test(arguments: [1, 3])
+    func clonesUnits(connections: Int) throws {
+        let folder = try TemporaryFolder(in: "/var/tmp")
+        let server = try ISCSIServer()
+        try server.addTarget(1, Self.target)
+        var files: [String] = []
+        for (lun, size) in [(1, 512), (2, 4096)] {
+            let content = SampleContent.bytes(.mixed, length: 20 << 20 | 4096 * lun, seed: UInt64(lun))
+            files.append(try SampleContent.write(content, to: folder.file("\(lun)")))
+            try server.addUnit(1, lun, files[lun - 1], blockSize: size, ["scsi_sn=SN/\(lun)", "readonly=1"])
+        }
+        let before = try Tool.output("sha256sum", files)
+        let result = try Programs.capture(
+            [url(server.port, 1), url(server.port, 2)], target: folder.folder("target"),
+            ["--iscsi-connections", "\(connections)"])
+        #expect(result.status == 0, "\(result.errors)")
+        let clone = try Programs.clone(in: folder.file("target"))
+        for lun in [1, 2] {
+            try Tool.output(
+                "qemu-img",
+                ["compare", "-f", "raw", "-F", "qcow2", files[lun - 1], "\(clone)/lun-SN-\(lun)-\(lun).qcow2"])
+        }
+        let manifest = try Tool.output("cat", ["\(clone)/manifest.json"])
+        #expect(manifest.contains("\"source\" : \"\(url(server.port, 2))\""))
+        for size in [512, 4096] { #expect(manifest.contains("\"logical_sector_size_in_bytes\" : \(size)")) }
+        #expect(try Tool.run(Programs.receiver, ["verify", clone]).status == 0)
+        #expect(try Tool.output("sha256sum", files) == before)
+    }
+
+    @Test func goesOnWhenTheConnectionBreaks() throws {
+        let folder = try TemporaryFolder(in: "/var/tmp")
+        let server = try ISCSIServer()
+        try server.addTarget(1, Self.target)
+        let file = try SampleContent.write(SampleContent.bytes(.random, length: 64 << 20), to: folder.file("disk"))
+        try server.addUnit(1, 1, file, ["scsi_sn=CUT"])
+        let proxy = try TCPProxy(
+            to: server.port, faults: [.init(after: 20_000_000, .close), .init(after: 20_000_001, .reset)])
+        let result = try Programs.capture([url(proxy.port)], target: folder.folder("target"))
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(result.errors.contains("was lost: reconnecting"))
+        #expect(proxy.connections == 3)
+        let clone = try Programs.clone(in: folder.file("target"))
+        try Tool.output("qemu-img", ["compare", "-f", "raw", "-F", "qcow2", file, "\(clone)/lun-CUT-1.qcow2"])
+    }
+
+    /// A technician's Ctrl-C must not wait for a target that has gone, and the clone can be gone on with.
+    @Test func stopsAndGoesOn() throws {
+        let folder = try TemporaryFolder(in: "/var/tmp")
+        let server = try ISCSIServer()
+        try server.addTarget(1, Self.target)
+        let file = try SampleContent.write(SampleContent.bytes(.random, length: 48 << 20), to: folder.file("disk"))
+        try server.addUnit(1, 1, file, ["scsi_sn=STOP"])
+        let proxy = try TCPProxy(to: server.port, faults: [.init(after: 20_000_000, .stall)])
+        let target = try folder.folder("target")
+        let tool = try RunningTool(
+            Programs.agent, ["capture", url(proxy.port), "--target", "dir:\(target)", "--name", "host"])
+        while proxy.strikes == 0 { usleep(10_000) }
+        let clock = ContinuousClock()
+        let start = clock.now
+        tool.send(SIGINT)
+        let stopped = try tool.wait()
+        #expect(stopped.status == 130, "\(stopped.errors)")
+        #expect(stopped.errors.contains("--resume"))
+        #expect(clock.now - start < .seconds(10))
+        let clone = try Programs.clone(in: target)
+        let resumed = try Tool.run(Programs.agent, ["capture", "--resume", clone])
+        #expect(resumed.status == 0, "\(resumed.errors)")
+        try Tool.output("qemu-img", ["compare", "-f", "raw", "-F", "qcow2", file, "\(clone)/lun-STOP-1.qcow2"])
+    }
+}
