@@ -149,7 +149,7 @@ internal import Testing
             at: MemoryTree(
                 ["/bootmgr": "x"],
                 bytes: [
-                    "/Windows/System32/config/SOFTWARE": software, "/WINDOWS/System32/config/SYSTEM": system,
+                    "/Windows/System32/config/SOFTWARE": software,
                     "/Windows/System32/config/system": system,
                 ], kind: .ntfs, state: state), device: "/dev/sda2")
     }

@@ -54,20 +54,20 @@ public enum Fixtures {
     ) throws -> String {
         let scripts = ([script] + others).map { "\(folder)/\($0)" }
         let sums = try Tool.output("sha256sum", scripts).split(separator: "\n").map { $0.prefix(8) }
-        let parent = "\(root)/.build-fixtures"
-        let path = "\(parent)/\(kind)-\(sums.joined())"
+        let parent = "\(root)/.build-fixtures/\(kind)"
+        let path = "\(parent)/\(sums.joined())"
         try Tool.output("mkdir", ["-p", parent])
 
         // Held until this process has made it or seen it made; flock(2) lets go when a process dies.
-        let lock = open("\(parent)/\(kind).lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+        let lock = open("\(parent)/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
         defer { close(lock) }
         while flock(lock, LOCK_EX) != 0 {
-            guard errno == EINTR else { throw ToolError("cannot lock \(parent)/\(kind).lock: errno \(errno)") }
+            guard errno == EINTR else { throw ToolError("cannot lock \(parent)/lock: errno \(errno)") }
         }
         if Folder.exists(path) { return path }
 
-        // What older versions of the scripts made is of no use to anybody.
-        for name in try Folder.names(in: parent) where name.hasPrefix("\(kind)-") {
+        // What older scripts made, or a process that was killed, is of no use to anybody.
+        for name in try Folder.names(in: parent) where name != "lock" {
             try Tool.output("rm", ["-rf", "--", "\(parent)/\(name)"])
         }
         let scratch = try TemporaryFolder(in: parent)
