@@ -12,8 +12,8 @@ struct ProbeWindows {
     /// UDF's anchors.
     private static let fromStart: [(Int64, Int)] =
         [(0, 72 << 10)] + [128 << 10, 256 << 10, 512 << 10, 1 << 20, 2 << 20, 4 << 20].map { ($0, 4096) }
-    /// Bytes at the end: md, NILFS2 and most firmware RAID.
-    private static let atEnd = 132 << 10
+    /// Bytes at the end, of disks for firmware RAID, of others for md and NILFS2.
+    private static let (atEndOfDisk, atEnd) = (132 << 10, 16 << 10)
     /// Distances from the end of a disk's last sectors where Promise's metadata may lie.
     private static let promise: [Int64] = [
         204_288, 302_592, 345_600, 376_320, 466_432, 486_912, 498_688, 507_392, 1_580_544,
@@ -24,9 +24,12 @@ struct ProbeWindows {
         self.source = source
         let length = source.lengthInBytes
         for (start, count) in Self.fromStart { try copy(start, count) }
-        try copy(max(length - Int64(Self.atEnd), 0), Self.atEnd)
+        let atEnd = isWholeDisk ? Self.atEndOfDisk : Self.atEnd
+        try copy(max(length - Int64(atEnd), 0), atEnd)
+        if let old = MDSuperblock.place(of: .v0_90, length: length) { try copy(old, 4096) }
         if isWholeDisk {
             for distance in Self.promise where distance < length { try copy(length - distance, 512) }
+            try copyWhatAnchorsName()
         }
         if withZFS {
             for label in Self.zfsLabels(length: length) { try copy(label, 256 << 10) }
@@ -50,6 +53,20 @@ struct ProbeWindows {
         let end = start + min(Int64(count), length - start)
         let last = end - end % sector <= length - sector && end % sector > 0 ? end - end % sector + sector : end
         pieces.append((first, try source.bytes(at: first, count: Int(last - first))))
+    }
+
+    /// Copies the header that DDF's anchor leads to, which lies in the last sector, or before a controller's own area.
+    ///
+    /// SNIA DDF 2.0, section 4.1: a signature, and at byte 96 the header's sector, big-endian.
+    private mutating func copyWhatAnchorsName() throws(BlockError) {
+        let end = source.lengthInBytes / 512 * 512
+        for place in [end - 512, end - 257 * 512] where place > 0 {
+            var anchor = Fields(try source.bytes(at: place, count: 512))
+            anchor.isBigEndian = true
+            let sector: UInt64 = anchor.integer(96)
+            guard anchor.integer(0) == DDFMetadata.signature, sector < UInt64(Int64.max) / 512 else { continue }
+            try copy(Int64(sector) * 512, 512)
+        }
     }
 
     /// Copies a file table's or root folder's start, which boot sectors of NTFS, FAT and exFAT lead to.

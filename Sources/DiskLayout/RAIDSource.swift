@@ -58,8 +58,20 @@ public struct RAIDSource: BlockSource {
             guard let member = member(index) else { throw failure }
             let bytes = other.prefix(buffer.count)
             try member.read(into: bytes, at: place.offset)
-            for position in buffer.indices { buffer[position] ^= bytes[position] }
+            Self.exclusiveOr(buffer, bytes)
         }
+    }
+
+    /// Changes each byte of `buffer` to its exclusive or with that of `other`, which is as long.
+    private static func exclusiveOr(_ buffer: UnsafeMutableRawBufferPointer, _ other: UnsafeMutableRawBufferPointer) {
+        let words = buffer.count / 8
+        for word in 0..<words {
+            let value =
+                buffer.loadUnaligned(fromByteOffset: word * 8, as: UInt64.self)
+                ^ other.loadUnaligned(fromByteOffset: word * 8, as: UInt64.self)
+            buffer.storeBytes(of: value, toByteOffset: word * 8, as: UInt64.self)
+        }
+        for place in words * 8..<buffer.count { buffer[place] ^= other[place] }
     }
 
     private func member(_ index: Int) -> (any BlockSource)? { members.indices.contains(index) ? members[index] : nil }
@@ -99,7 +111,11 @@ extension MDArray {
     /// Bytes of the member that hold data: RAID 0 and linear use all that there is, others the same of each.
     private static func usedLength(_ superblock: MDSuperblock) -> Int64 {
         switch superblock.level {
-        case .raid0, .linear: return superblock.dataSizeInBytes
+        case .raid0: return superblock.dataSizeInBytes
+        case .linear:
+            // Whole chunks of each, where there are any.
+            let chunk = superblock.chunkSizeInBytes
+            return chunk > 0 ? superblock.dataSizeInBytes / chunk * chunk : superblock.dataSizeInBytes
         default:
             return superblock.usedSizeInBytes > 0
                 ? min(superblock.usedSizeInBytes, superblock.dataSizeInBytes) : superblock.dataSizeInBytes

@@ -37,6 +37,8 @@ public struct StorageLayout: Sendable {
         public var group: LVMVolumeGroup
         /// Logical volumes whose data can be read, by name.
         public var volumes: [String: StorageVolume] = [:]
+        /// Why the data of the other visible ones cannot be read, by name.
+        public var obstacles: [String: String] = [:]
     }
 
     /// The disks, in the order given.
@@ -47,6 +49,10 @@ public struct StorageLayout: Sendable {
     public var groups: [GroupVolume] = []
     /// Members of firmware RAID, by the set that they belong to.
     public var firmwareSets: [FirmwareSet] = []
+    /// Names of LVM2 physical volumes that no group found has.
+    public var unusedPhysicalVolumes: [String] = []
+    /// What is worth telling and stands nowhere else, in sentences.
+    public var findings: [String] = []
 
     /// How often arrays and volume groups may lie on each other.
     private static let maximumRounds = 4
@@ -81,7 +87,7 @@ public struct StorageLayout: Sendable {
                     return next
                 }
                 guard index < sources.count else { return }
-                let scan = DiskScan(sources[index])
+                let scan = DiskScan(sources[index], isDisk: true)
                 scans.withLock { $0[index] = scan }
             }
         }
@@ -93,27 +99,30 @@ public struct StorageLayout: Sendable {
             guard !fresh.isEmpty else { break }
             known += fresh
         }
-        layout.firmwareSets = FirmwareSet.group(known.map(\.volume))
+        layout.firmwareSets = FirmwareSet.group(found.map(\.whole.volume))
+        layout.nameUnused(known)
         return layout
     }
 
     /// Puts arrays together from all members in `known`, and returns the volumes that come of those not seen before.
     private mutating func addArrays(_ known: [VolumeScan]) -> [VolumeScan] {
-        let members = known.flatMap { scan in
-            scan.superblocks.map { MDMember(device: scan.volume.name, superblock: $0) }
+        let members = known.compactMap { scan in
+            scan.superblock.map { MDMember(device: scan.volume.name, superblock: $0) }
         }
         var fresh: [VolumeScan] = []
         for array in MDArray.group(members) {
-            if let place = arrays.firstIndex(where: { $0.array.uuid == array.uuid }) {
+            let place: Int
+            if let known = arrays.firstIndex(where: { $0.array.uuid == array.uuid }) {
                 // A later round may have found more members.
-                guard arrays[place].volume == nil else { continue }
+                guard arrays[known].volume == nil else { continue }
+                place = known
                 arrays[place].array = array
             } else {
+                place = arrays.count
                 arrays.append(ArrayVolume(array: array))
             }
             guard let source = array.source({ Self.source($0, known) }) else { continue }
-            let scan = DiskScan(source)
-            guard let place = arrays.firstIndex(where: { $0.array.uuid == array.uuid }) else { continue }
+            let scan = DiskScan(source, isDisk: false)
             arrays[place].volume = scan.whole.volume
             arrays[place].partitions = scan.partitionVolumes
             fresh += scan.volumes
@@ -123,28 +132,52 @@ public struct StorageLayout: Sendable {
 
     /// Puts volume groups together from all labels in `known`, and returns the logical volumes not seen before.
     private mutating func addGroups(_ known: [VolumeScan]) -> [VolumeScan] {
-        let labels = known.compactMap { scan in
-            scan.label.map { LVMVolumeGroup.Found(device: scan.volume.name, label: $0) }
-        }
         var fresh: [VolumeScan] = []
-        for group in LVMVolumeGroup.group(labels) {
+        for group in LVMVolumeGroup.group(Self.physicalVolumes(known)) {
             let place: Int
             if let known = groups.firstIndex(where: { $0.group.uuid == group.uuid }) {
                 place = known
+                // As long as nothing new was found, nothing new can be read.
+                guard groups[place].group != group else { continue }
                 groups[place].group = group
             } else {
                 place = groups.count
                 groups.append(GroupVolume(group: group))
             }
+            let mapping = LVMMapping(group) { Self.source($0, known) }
+            groups[place].obstacles = [:]
             for volume in group.logicalVolumes where volume.isVisible && groups[place].volumes[volume.name] == nil {
-                guard !volume.isSnapshotStore, let source = group.source(of: volume.name, { Self.source($0, known) })
-                else { continue }
-                let scan = VolumeScan(source)
-                groups[place].volumes[volume.name] = scan.volume
-                fresh.append(scan)
+                do throws(BlockError) {
+                    let scan = VolumeScan(try mapping.source(of: volume.name))
+                    groups[place].volumes[volume.name] = scan.volume
+                    fresh.append(scan)
+                } catch {
+                    groups[place].obstacles[volume.name] = error.description
+                }
             }
         }
         return fresh
+    }
+
+    private static func physicalVolumes(_ known: [VolumeScan]) -> [LVMVolumeGroup.Found] {
+        known.compactMap { scan in
+            scan.label.map {
+                LVMVolumeGroup.Found(
+                    device: scan.volume.name, lengthInBytes: scan.volume.source.lengthInBytes, label: $0)
+            }
+        }
+    }
+
+    /// Names physical volumes without a group, and what is wrong with those.
+    private mutating func nameUnused(_ known: [VolumeScan]) {
+        let used = Set(groups.flatMap { $0.group.physicalVolumes.map(\.uuid) })
+        for volume in Self.physicalVolumes(known) where !used.contains(LVMVolumeGroup.grouped(volume.label.uuid)) {
+            unusedPhysicalVolumes.append(volume.device)
+            findings += volume.label.findings.map { "\(volume.device): \($0)" }
+            if volume.label.isMarkedUsed {
+                findings.append("\(volume.device) belongs to a volume group of which no metadata were found")
+            }
+        }
     }
 
     private static func source(_ name: String, _ known: [VolumeScan]) -> (any BlockSource)? {
@@ -162,84 +195,14 @@ public struct StorageVolume: Sendable {
     public var content = DetectedContent()
     /// Its partition table; nil for what cannot have one, or has none.
     public var table: PartitionTable?
-    /// Why something of it could not be read, in sentences.
+    /// What pools disks, and is named but not followed.
+    public var technology: PoolTechnology?
+    /// Why something of it could not be read, and what was taken for a left-over, in sentences.
     public var problems: [String] = []
 
     /// Takes a volume of which nothing is read yet.
     init(_ source: any BlockSource) {
         name = source.name
         self.source = source
-    }
-}
-
-/// What is found on one volume.
-struct VolumeScan: Sendable {
-    var volume: StorageVolume
-    var superblocks: [MDSuperblock] = []
-    var label: LVMLabel?
-
-    init(_ source: any BlockSource, isWholeDisk: Bool = false) {
-        volume = StorageVolume(source)
-        do throws(BlockError) {
-            superblocks = try MDSuperblock.all(on: source)
-            volume.content = try ContentProbe.read(source, isWholeDisk: isWholeDisk)
-            // On a member, what looks like content is the array's.
-            if !superblocks.contains(where: \.isChecksumCorrect) { label = try LVMLabel(source) }
-        } catch {
-            volume.problems.append(error.description)
-        }
-    }
-}
-
-/// What is found on a disk or array, and on its partitions.
-struct DiskScan: Sendable {
-    var whole: VolumeScan
-    private var partitions: [(partition: Partition, scan: VolumeScan)] = []
-
-    var partitionVolumes: [StorageLayout.PartitionVolume] {
-        partitions.map { StorageLayout.PartitionVolume(partition: $0.partition, volume: $0.scan.volume) }
-    }
-
-    var volumes: [VolumeScan] { [whole] + partitions.map(\.scan) }
-
-    init(_ source: any BlockSource) {
-        whole = VolumeScan(source, isWholeDisk: true)
-        // What is a member as a whole has no table of its own, whatever is left of an old one.
-        let isMember = whole.superblocks.contains { $0.isChecksumCorrect && $0.offset < source.lengthInBytes / 2 }
-        guard !isMember, whole.label == nil else { return }
-        do throws(BlockError) {
-            let table = try PartitionTable(reading: source)
-            guard table.kind != .none else { return }
-            // The boot sector of these has an MBR's signature, and code where its entries would be.
-            let isBootSector = ["exfat", "ntfs", "vfat"].contains(whole.volume.content.type)
-            guard !(table.kind == .mbr && isBootSector) else { return }
-            whole.volume.table = table
-            for partition in table.partitions where !partition.type.isExtended {
-                let name = Self.name(of: partition.number, on: source.name)
-                let slice = SliceSource(
-                    source, name: name, firstByte: partition.firstByte, length: partition.lengthInBytes)
-                guard slice.lengthInBytes > 0 else { continue }
-                partitions.append((partition, VolumeScan(slice)))
-            }
-        } catch {
-            whole.volume.problems.append(error.description)
-        }
-        dropWhatIsAPartitions()
-    }
-
-    /// A superblock at the end of the last partition is at the end of the disk as well.
-    private mutating func dropWhatIsAPartitions() {
-        let places = Set(
-            partitions.flatMap { item in item.scan.superblocks.map { $0.offset + item.partition.firstByte } })
-        guard whole.superblocks.contains(where: { places.contains($0.offset) }) else { return }
-        whole.superblocks.removeAll { places.contains($0.offset) }
-        if whole.superblocks.isEmpty, whole.volume.content.type == "linux_raid_member" {
-            whole.volume.content = DetectedContent()
-        }
-    }
-
-    /// Names a partition as the kernel does: `sda1`, `nvme0n1p1`.
-    static func name(of number: Int, on disk: String) -> String {
-        "\(disk)\(disk.last?.isNumber == true ? "p" : "")\(number)"
     }
 }

@@ -24,7 +24,7 @@ struct LVMOracleTests {
         try StorageLayout.read(set.disks.map { try FileSource(set.path($0)) })
     }
 
-    @Test(arguments: ["kinds", "missing", "metadata"])
+    @Test(arguments: ["kinds", "raid", "missing", "metadata"])
     func readsWhatLVMReports(name: String) throws {
         let set = try StorageSet.named("lvm", name)
         let layout = try layout(set)
@@ -70,7 +70,7 @@ struct LVMOracleTests {
         }
     }
 
-    @Test(arguments: ["kinds", "missing", "metadata"])
+    @Test(arguments: ["kinds", "raid", "missing", "metadata"])
     func readsTheData(name: String) throws {
         let folder = try TemporaryFolder(in: "/var/tmp")
         let set = try StorageSet.named("lvm", name)

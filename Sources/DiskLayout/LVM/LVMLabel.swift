@@ -10,7 +10,7 @@ internal import CZlib
 ///    0   8  "LABELONE"          8  8  number of this sector      16  4  checksum of bytes 20 to 511
 ///   20   4  offset of the header in this sector                  24  8  "LVM2 001"
 /// header: 32 bytes UUID; 8 bytes length of the device; data areas, each 8 bytes offset and 8 bytes length, ended by
-/// zeros; metadata areas likewise
+/// zeros; metadata areas likewise; 4 bytes version and 4 bytes flags of an extension
 /// metadata area: a sector with 4 bytes checksum of bytes 4 to 511, 16 bytes magic, 4 bytes version 1, 8 bytes offset and
 /// 8 bytes length of the area, then locations, each 8 bytes offset in the area, 8 bytes length, 4 bytes checksum of the
 /// text, 4 bytes flags (1: ignored), ended by zeros; the text goes round from the area's end to behind this sector
@@ -25,6 +25,8 @@ struct LVMLabel: Sendable {
     var dataOffset: Int64?
     /// Number of metadata areas, ignored ones among them.
     var areaCount = 0
+    /// Whether the header says that a volume group has it; newer versions of LVM set this.
+    var isMarkedUsed = false
     /// The newest text of each area that has one.
     var texts: [[UInt8]] = []
     /// What is wrong, in sentences.
@@ -33,7 +35,7 @@ struct LVMLabel: Sendable {
     private static let sector = 512
     private static let areaMagic: [UInt8] = [0x20] + Array("LVM2 x[5A%r0N*>".utf8)
     /// Longest text that is read, in bytes.
-    private static let maximumText = 64 << 20
+    private static let maximumText = 16 << 20
     private static let maximumAreas = 16
 
     /// Reads the label of `source`; nil when it has none.
@@ -52,8 +54,14 @@ struct LVMLabel: Sendable {
         dataOffset = data.first?.offset
         let metadata = Self.areas(fields, &position)
         areaCount = metadata.count
-        if Self.checksum(fields.part(20, Self.sector - 20)) != fields.integer(16) {
+        // Behind the areas: a version, and flags of which the first says so.
+        if fields.integer(position, as: UInt32.self) > 0 {
+            isMarkedUsed = fields.integer(position + 4, as: UInt32.self) & 1 != 0
+        }
+        guard Self.checksum(fields.part(20, Self.sector - 20)) == fields.integer(16) else {
+            // Where it leads cannot be trusted.
             findings.append("the checksum of the LVM label in sector \(number) is wrong")
+            return
         }
         for area in metadata {
             do throws(BlockError) {

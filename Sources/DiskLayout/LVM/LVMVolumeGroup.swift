@@ -34,6 +34,10 @@ public struct LVMVolumeGroup: Sendable, Hashable {
         public var areas: [Area]
         /// Logical volumes it depends on besides: pool, origin, metadata, log.
         public var references: [String]
+        /// Copies of the data in a RAID 10; nil where the text does not say.
+        public var dataCopies: Int?
+        /// Whether its layout is being changed: then data lie in two ways.
+        public var isReshaping = false
     }
 
     /// A part of a segment.
@@ -83,27 +87,52 @@ public struct LVMVolumeGroup: Sendable, Hashable {
     /// A physical volume that was found: what messages call its device, and its label.
     struct Found: Sendable {
         var device: String
+        var lengthInBytes: Int64
         var label: LVMLabel
     }
 
     /// Puts groups together from the labels found on all devices, in the order in which they come.
     static func group(_ found: [Found]) -> [LVMVolumeGroup] {
-        var groups: [LVMVolumeGroup] = []
+        // The same text stands on every physical volume: it is read once.
+        var read: [[UInt8]: LVMVolumeGroup?] = [:]
+        var copies: [(device: String, group: LVMVolumeGroup)] = []
         for volume in found {
             for text in volume.label.texts {
-                guard let group = LVMVolumeGroup(text: text) else { continue }
-                if let place = groups.firstIndex(where: { $0.uuid == group.uuid }) {
-                    if groups[place].sequence < group.sequence { groups[place] = group }
-                } else {
-                    groups.append(group)
-                }
+                let group = read[text] ?? LVMVolumeGroup(text: text)
+                read.updateValue(group, forKey: text)
+                if let group { copies.append((volume.device, group)) }
             }
         }
-        return groups.map { group in
-            var group = group
-            group.locate(found)
-            return group
+        var places: [String: Int] = [:]
+        var groups: [LVMVolumeGroup] = []
+        for (_, group) in copies {
+            if let place = places[group.uuid] {
+                if groups[place].sequence < group.sequence { groups[place] = group }
+            } else {
+                places[group.uuid] = groups.count
+                groups.append(group)
+            }
         }
+        let newest = groups
+        for (device, group) in copies {
+            guard let place = places[group.uuid], group != newest[place] else { continue }
+            let isOld = group.sequence < newest[place].sequence
+            let text =
+                isOld
+                ? "\(device) has old metadata: \(group.sequence) of \(newest[place].sequence)"
+                : "\(device) has other metadata of the same number \(group.sequence)"
+            if !groups[place].findings.contains(text), groups[place].findings.count < Findings.maximum {
+                groups[place].findings.append(text)
+            }
+        }
+        let devices = Dictionary(grouping: found) { grouped($0.label.uuid) }
+        for index in groups.indices {
+            groups[index].locate(devices)
+            if groups[..<index].contains(where: { $0.name == groups[index].name }) {
+                groups[index].findings.append("another volume group has the name \(groups[index].name), too")
+            }
+        }
+        return groups
     }
 
     /// Reads the text's group; nil when it is none.
@@ -183,11 +212,13 @@ public struct LVMVolumeGroup: Sendable, Hashable {
             segment.areas = section.texts("raid0_lvs").map { Area(name: $0, extent: 0) }
         case _ where type.hasPrefix("raid"):
             // Metadata and image in turns.
-            let names = section.texts("raids")
+            let names = section.texts("raids") + section.texts("raid_lvs")
             segment.references = names.enumerated().filter { $0.offset % 2 == 0 }.map(\.element)
             segment.areas = names.enumerated().filter { $0.offset % 2 == 1 }.map { Area(name: $0.element, extent: 0) }
         default: break
         }
+        segment.dataCopies = section.integer("data_copies").flatMap { Int(exactly: $0) }
+        segment.isReshaping = section.integer("reshape_count") ?? 0 > 0 || section.integer("data_offset") ?? 0 > 0
         let keys = [
             "thin_pool", "origin", "external_origin", "pool", "metadata", "cache_pool", "data", "cow_store",
             "mirror_log", "vdo_pool", "writecache",
@@ -224,17 +255,41 @@ public struct LVMVolumeGroup: Sendable, Hashable {
         }
     }
 
-    private mutating func locate(_ found: [Found]) {
+    private mutating func locate(_ found: [String: [Found]]) {
         for index in physicalVolumes.indices {
-            let uuid = physicalVolumes[index].uuid
-            let devices = found.filter { Self.grouped($0.label.uuid) == uuid }
+            let volume = physicalVolumes[index]
+            let devices = found[volume.uuid] ?? []
             physicalVolumes[index].device = devices.first?.device
             if devices.count > 1 {
                 findings.append(
-                    "the physical volume \(uuid) is found on \(devices.map(\.device).joined(separator: ", "))")
+                    "the physical volume \(volume.uuid) is found on \(devices.map(\.device).joined(separator: ", "))")
             }
-            if devices.isEmpty { findings.append("the physical volume \(uuid) of \(name) is missing") }
-            for volume in devices { findings += volume.label.findings.map { "\(volume.device): \($0)" } }
+            if devices.isEmpty { findings.append("the physical volume \(volume.uuid) of \(name) is missing") }
+            for device in devices {
+                findings += device.label.findings.map { "\(device.device): \($0)" }
+                let (length, overflow) = volume.extentCount.multipliedReportingOverflow(by: extentLength)
+                if overflow || length > device.lengthInBytes - min(volume.dataOffset, device.lengthInBytes) {
+                    findings.append("\(device.device) ends before its extents do")
+                }
+            }
         }
+    }
+
+    /// Tells whether every physical volume that `volume` lies on, directly or through others, was found.
+    ///
+    /// Redundancy does not count: a mirror that lost a leg is not complete.
+    public func isComplete(_ volume: LogicalVolume) -> Bool {
+        let missing = Set(physicalVolumes.filter { $0.device == nil }.map(\.key))
+        guard !missing.isEmpty else { return true }
+        let volumes = Dictionary(logicalVolumes.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        var seen: Set<String> = [volume.name]
+        var waiting = [volume]
+        while let next = waiting.popLast() {
+            for name in next.segments.flatMap({ $0.areas.map(\.name) + $0.references }) {
+                guard !missing.contains(name) else { return false }
+                if seen.insert(name).inserted, let part = volumes[name] { waiting.append(part) }
+            }
+        }
+        return true
     }
 }
