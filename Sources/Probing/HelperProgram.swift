@@ -33,7 +33,7 @@ enum HelperProgram {
         argv.append(nil)
         // The same words in every language.
         var environment: [UnsafeMutablePointer<CChar>?] = [
-            strdup("LC_ALL=C"), strdup("IMSM_NO_PLATFORM=1"), strdup("PATH=/usr/sbin:/usr/bin:/sbin:/bin"), nil,
+            strdup("LC_ALL=C"), strdup("PATH=/usr/sbin:/usr/bin:/sbin:/bin"), nil,
         ]
         defer { for pointer in environment { free(pointer) } }
         var child: pid_t = 0

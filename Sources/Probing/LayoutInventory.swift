@@ -8,12 +8,6 @@ internal import DiskLayout
 struct LayoutInventory {
     let layout: StorageLayout
 
-    /// Volume managers by partition type: Windows' dynamic disks (metadata and data, and an MBR's) and storage spaces.
-    private static let managers = [
-        "5808c8aa-7e8f-42e0-85d2-e1e90434cfb3": "LDM", "af9b60a0-1431-4f62-bc68-3311714a69ad": "LDM", "42": "LDM",
-        "e75caf8f-f680-4cee-afa3-b001e56efc2d": "storage_spaces",
-    ]
-
     /// Fills in contents, arrays, firmware RAID sets and volume groups; disks go by their names.
     func fill(_ machine: inout Machine) {
         for disk in layout.disks {
@@ -23,7 +17,10 @@ struct LayoutInventory {
         machine.arrays = layout.arrays.map(array)
         machine.firmwareSets = layout.firmwareSets.map { set in
             var record = FirmwareRAIDSet(type: set.type, uuid: set.identifier, members: set.members)
-            record.volumes = FirmwareVolumes.names(on: set.members)
+            record.volumes = set.volumes.map { volume in
+                volume.level.map { "\(volume.name) (\($0))" } ?? volume.name
+            }
+            record.diskCount = set.diskCount
             return record
         }
         machine.volumeGroups = layout.groups.map(group)
@@ -39,6 +36,11 @@ struct LayoutInventory {
         content.uuid = volume.content.uuid
         content.label = volume.content.label
         content.ambivalent = volume.content.ambivalent
+        // These have no signature that libblkid knows: their partitions' types tell.
+        if content.type == nil, content.ambivalent.isEmpty, let technology = volume.technology {
+            content.type = technology.rawValue
+            content.usage = "raid"
+        }
         content.table = volume.table.map { table($0, partitions) }
         content.problems = volume.problems
         return content
@@ -66,13 +68,7 @@ struct LayoutInventory {
             entry.label = partition.name.isEmpty ? nil : partition.name
             if let volume = partitions.first(where: { $0.partition.number == partition.number })?.volume {
                 entry.name = volume.name
-                var content = content(volume)
-                // These have no signature that libblkid knows: their partitions' types tell.
-                if content.type == nil, content.ambivalent.isEmpty, let manager = Self.managers[entry.type] {
-                    content.type = manager
-                    content.usage = "raid"
-                }
-                entry.content = content
+                entry.content = content(volume)
             }
             return entry
         }

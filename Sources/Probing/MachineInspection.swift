@@ -21,13 +21,13 @@ public struct MachineInspection: Sendable {
                 machine.disks[index].smart = DriveHealthReader(sysroot: sysroot).health(of: machine.disks[index])
             }
         }
-        if sysroot.isLive { readDisks(of: &machine) }
-        machine.findings = MachineFindings.of(machine)
+        let remarks = sysroot.isLive ? readDisks(of: &machine) : []
+        machine.findings = MachineFindings.of(machine, remarks: remarks)
         return machine
     }
 
     /// Opens the machine's disks read-only, and reads what lies on them.
-    private func readDisks(of machine: inout Machine) {
+    private func readDisks(of machine: inout Machine) -> [String] {
         var sources: [any BlockSource] = []
         for index in machine.disks.indices {
             let disk = machine.disks[index]
@@ -41,13 +41,15 @@ public struct MachineInspection: Sendable {
                 machine.disks[index].content = content
             }
         }
-        read(sources, into: &machine)
+        return read(sources, into: &machine)
     }
 
-    private func read(_ sources: [any BlockSource], into machine: inout Machine) {
-        guard let layout = try? StorageLayout.read(sources) else { return }
+    /// Fills in what lies on `sources`, and returns what stands nowhere in the inventory.
+    private func read(_ sources: [any BlockSource], into machine: inout Machine) -> [String] {
+        guard let layout = try? StorageLayout.read(sources) else { return ["there were no threads to read the disks"] }
         LayoutInventory(layout: layout).fill(&machine)
         SystemInspection(layout: layout).fill(&machine)
+        return layout.findings
     }
 
     /// Returns an inventory of nothing but the disks or images at `paths`.
@@ -64,8 +66,8 @@ public struct MachineInspection: Sendable {
                     name: path, size: source.lengthInBytes, logicalSectors: source.logicalSectorSize,
                     physicalSectors: source.physicalSectorSize, kind: source.isBlockDevice ? "disk" : "image"))
         }
-        read(sources, into: &machine)
-        machine.findings = MachineFindings.of(machine)
+        let remarks = read(sources, into: &machine)
+        machine.findings = MachineFindings.of(machine, remarks: remarks)
         return machine
     }
 }

@@ -145,8 +145,10 @@ public struct FirmwareRAIDSet: Sendable, Hashable, Codable {
     public var type: String
     /// Identity of the set; nil where the metadata are not read, so that the members only look alike.
     public var uuid: String?
-    /// Levels and names of the volumes in it.
+    /// Names and levels of the volumes in it.
     public var volumes: [String] = []
+    /// Number of disks that it has by its metadata; nil where they do not say.
+    public var diskCount: Int?
     /// Paths of the members.
     public var members: [String]
 

@@ -7,8 +7,15 @@ public struct MachineFindings: Sendable {
     private var findings: [Finding] = []
 
     /// Returns the findings of `machine`, worst first, else in the order of the inventory.
-    public static func of(_ machine: Machine) -> [Finding] {
+    ///
+    /// - Parameter remarks: what was found out about its disks that stands nowhere in the inventory, in sentences.
+    public static func of(_ machine: Machine, remarks: [String] = []) -> [Finding] {
         var collector = MachineFindings()
+        for remark in remarks {
+            collector.add(
+                .warning, "layout", "disks", what: remark, why: "a disk or LUN may be missing, or be left over",
+                action: "compare with what the installed system shows")
+        }
         collector.controllers(machine)
         collector.disks(machine)
         collector.layout(machine)
@@ -162,8 +169,9 @@ public struct MachineFindings: Sendable {
         }
         for problem in content.problems {
             add(
-                .critical, "unreadable", name, what: problem, why: "what lies there cannot be told",
-                action: "check the disk's health, cables and power; a capture tries again, sector by sector")
+                .warning, "volume-problem", name, what: problem,
+                why: "what lies there cannot be told for certain: all of it is copied",
+                action: "if it could not be read, check the disk's health, cables and power")
         }
         if content.ambivalent.count > 1 {
             add(
@@ -177,7 +185,8 @@ public struct MachineFindings: Sendable {
                 .note, "encrypted", name, what: "it is encrypted (\(content.type ?? ""))",
                 why: "used and free space look alike: all of it is copied, and the clone needs its key",
                 action: "have the passphrase or recovery key at hand")
-        case "zfs_member", "bcache", "LDM", "VMFS_volume_member", "VMFS", "ceph_bluestore", "storage_spaces", "drbd":
+        case "zfs_member", "bcache", "VMFS_volume_member", "VMFS", "ceph_bluestore", "stratis", "drbd", "vdo",
+            "Windows dynamic disk (LDM)", "Storage Spaces":
             add(
                 .note, "foreign-volume-manager", name, what: "it belongs to \(content.type ?? "")",
                 why: "members make sense only together, and are copied whole",
@@ -212,6 +221,14 @@ public struct MachineFindings: Sendable {
             }
         }
         for set in machine.firmwareSets {
+            if let count = set.diskCount, count > set.members.count {
+                add(
+                    .critical, "firmware-raid-incomplete", set.members.joined(separator: ", "),
+                    what:
+                        "the set of firmware RAID (\(set.type)) has \(count) disks, and \(set.members.count) are here",
+                    why: "without all of them its volumes may not be whole",
+                    action: "find the missing disks: an unplugged cable, a controller without driver")
+            }
             add(
                 .warning, "firmware-raid", set.members.joined(separator: ", "),
                 what: "firmware RAID (\(set.type)) lies on \(set.members.count) disks",
