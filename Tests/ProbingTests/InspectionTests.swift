@@ -27,10 +27,7 @@ struct InspectionTests {
             partitions.map { $0.content?.type } == [
                 "Windows dynamic disk (LDM)", "Windows dynamic disk (LDM)", "Storage Spaces", nil,
             ])
-        #expect(
-            machine.findings.map(\.code) == [
-                "foreign-volume-manager", "foreign-volume-manager", "foreign-volume-manager",
-            ])
+        #expect(Set(machine.findings.map(\.code)) == ["foreign-volume-manager"])
     }
 
     @Test func tellsOfAFileSystemThatWasNotUnmounted() throws {
