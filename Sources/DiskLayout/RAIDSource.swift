@@ -8,6 +8,10 @@ public import BlockIO
 public struct RAIDSource: BlockSource {
     /// What messages call it.
     public let name: String
+    /// The largest of the members' in bytes.
+    public let logicalSectorSize: Int
+    /// The largest of the members' in bytes.
+    public let physicalSectorSize: Int
     private let geometry: RAIDGeometry
     private let members: [(any BlockSource)?]
 
@@ -16,14 +20,12 @@ public struct RAIDSource: BlockSource {
         self.geometry = geometry
         self.members = members
         self.name = name
+        logicalSectorSize = members.compactMap { $0?.logicalSectorSize }.max() ?? 512
+        physicalSectorSize = members.compactMap { $0?.physicalSectorSize }.max() ?? 512
     }
 
     /// Length in bytes.
     public var lengthInBytes: Int64 { geometry.length }
-    /// The largest of the members' in bytes.
-    public var logicalSectorSize: Int { members.compactMap { $0?.logicalSectorSize }.max() ?? 512 }
-    /// The largest of the members' in bytes.
-    public var physicalSectorSize: Int { members.compactMap { $0?.physicalSectorSize }.max() ?? 512 }
 
     /// Fills `buffer` from `offset`; see `BlockSource`.
     public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {

@@ -11,11 +11,14 @@ public final class LVMMapping {
     private static let maximumDepth = 8
     /// Most areas of a segment.
     private static let maximumAreas = 256
+    /// Most places on physical volumes that a volume leads to in all: a read that fails is tried on every copy.
+    private static let maximumPlaces = 1 << 16
 
     private let group: LVMVolumeGroup
     private let volumes: [String: LVMVolumeGroup.LogicalVolume]
     private let physical: [String: (volume: LVMVolumeGroup.PhysicalVolume, source: (any BlockSource)?)]
     private var made: [String: Result<any BlockSource, BlockError>] = [:]
+    private var placeCounts: [String: Int] = [:]
 
     /// Takes a group, and what gives the device of a physical volume by its name.
     public init(_ group: LVMVolumeGroup, _ device: (String) -> (any BlockSource)?) {
@@ -59,11 +62,15 @@ public final class LVMMapping {
         if volume.isSnapshotStore { throw obstacle(name, "snapshots are not mapped") }
         var parts: [any BlockSource] = []
         var next: Int64 = 0
+        var places = 0
         for segment in volume.segments {
             guard segment.start == next else { throw obstacle(name, "its segments leave a gap or overlap") }
             next = segment.start + segment.count
             parts.append(try part(segment, of: name, depth: depth))
+            places += segment.areas.reduce(0) { $0 + (placeCounts[$1.name] ?? 1) }
+            guard places <= Self.maximumPlaces else { throw obstacle(name, "it lies on too many places") }
         }
+        placeCounts[name] = places
         let title = "\(group.name)/\(name)"
         if let only = parts.first, parts.count == 1 { return RenamedSource(only, name: title) }
         guard let geometry = RAIDGeometry(.concatenated, chunk: 0, memberLengths: parts.map(\.lengthInBytes)) else {
@@ -93,7 +100,7 @@ public final class LVMMapping {
         var failure = obstacle(name, "its places are missing")
         for area in segment.areas {
             do throws(BlockError) {
-                members.append(try source(of: area, lengths[0], for: name, depth: depth))
+                members.append(try source(of: area, lengths[members.count], for: name, depth: depth))
             } catch {
                 failure = error
                 members.append(nil)
@@ -128,6 +135,10 @@ public final class LVMMapping {
         var start = offset
         if let (volume, source) = physical[area.name] {
             guard let source else { throw obstacle(name, "the physical volume \(volume.uuid) is missing") }
+            let extents = length / group.extentLength + (length % group.extentLength > 0 ? 1 : 0)
+            guard area.extent <= volume.extentCount, extents <= volume.extentCount - area.extent else {
+                throw obstacle(name, "\(area.name) has no such extents")
+            }
             base = source
             let (sum, overflow) = offset.addingReportingOverflow(volume.dataOffset)
             guard !overflow else { throw obstacle(name, "there is no extent \(area.extent)") }
