@@ -129,12 +129,11 @@ struct LayoutInventory {
                 uuid: volume.uuid, device: volume.device, size: volume.lengthInBytes,
                 free: bytes(volume.freeExtents, group.extentLength))
         }
-        let missing = Set(group.physicalVolumes.filter { $0.device == nil }.map(\.key))
         record.logicalVolumes = group.logicalVolumes.map { volume in
             var entry = LogicalVolume(
                 name: volume.name, uuid: volume.uuid, segmentTypes: volume.types,
                 size: bytes(volume.extentCount, group.extentLength), isHidden: !volume.isVisible,
-                isComplete: isComplete(volume, of: group, missing, depth: 0))
+                isComplete: group.isComplete(volume))
             entry.content = item.volumes[volume.name].map { content($0) }
             return entry
         }
@@ -145,19 +144,5 @@ struct LayoutInventory {
     private func bytes(_ extents: Int64, _ length: Int64) -> Int64 {
         let (bytes, overflow) = extents.multipliedReportingOverflow(by: length)
         return overflow ? .max : bytes
-    }
-
-    /// Tells whether everything that `volume` lies on is there.
-    private func isComplete(
-        _ volume: LVMVolumeGroup.LogicalVolume, of group: LVMVolumeGroup, _ missing: Set<String>, depth: Int
-    ) -> Bool {
-        guard depth < 8, !missing.isEmpty else { return true }
-        return volume.segments.allSatisfy { segment in
-            (segment.areas.map(\.name) + segment.references).allSatisfy { name in
-                guard !missing.contains(name) else { return false }
-                guard let part = group.logicalVolumes.first(where: { $0.name == name }) else { return true }
-                return isComplete(part, of: group, missing, depth: depth + 1)
-            }
-        }
     }
 }
