@@ -173,7 +173,7 @@ struct ISCSICommandTests {
         let target = try folder.folder("target")
         let tool = try RunningTool(
             Programs.agent, ["capture", url(proxy.port), "--target", "dir:\(target)", "--name", "host"])
-        while proxy.strikes == 0 { usleep(10_000) }
+        #expect(proxy.waitForStrike())
         let clock = ContinuousClock()
         let start = clock.now
         tool.send(SIGINT)

@@ -39,15 +39,6 @@ struct ServedDisk {
         return try ISCSISource(ISCSIURL("iscsi://127.0.0.1:\(port ?? server.port)/\(Self.name)/1"), options)
     }
 
-    /// Waits until the source can be read again; false when it cannot in good time.
-    func isReadable(_ source: ISCSISource) throws -> Bool {
-        for _ in 0..<200 {
-            if (try? source.bytes(at: 0, count: 512)) != nil { return true }
-            try Tool.output("sleep", ["0.1"])
-        }
-        return false
-    }
-
     /// Reads everything in pieces of 1 MiB by 8 threads, and returns what is wrong.
     func problems(reading source: ISCSISource) throws -> [String] {
         let problems = Mutex<[String]>([])
@@ -182,7 +173,8 @@ struct SourceTests {
     @Test func givesUpOnATargetThatStaysAway() throws {
         let disk = try ServedDisk(Self.large)
         let proxy = try TCPProxy(to: disk.server.port, faults: [.init(after: 3_000_000, .close)])
-        let source = try disk.open(port: proxy.port, patience: 1.5)
+        let again = try Event()
+        let source = try disk.open(port: proxy.port, patience: 1.5) { if $0.contains("stands again") { again.signal() } }
         proxy.refuse(true)
         let clock = ContinuousClock()
         let start = clock.now
@@ -190,11 +182,11 @@ struct SourceTests {
         #expect(clock.now - start < .seconds(8))
         #expect(problems.contains { $0.contains("cannot read iscsi://127.0.0.1") && $0.contains("no answer for 1 s") })
         // Reads fail at once from then on, until the target is back.
-        let again = clock.now
+        let atOnce = clock.now
         #expect(throws: BlockError.self) { try source.bytes(at: 20 << 20, count: 512) }
-        #expect(clock.now - again < .seconds(1))
+        #expect(clock.now - atOnce < .seconds(1))
         proxy.refuse(false)
-        #expect(try disk.isReadable(source))
+        #expect(again.wait())
         #expect(try disk.problems(reading: source).isEmpty)
     }
 
@@ -214,7 +206,8 @@ struct SourceTests {
     @Test func refusesAnotherUnitInThePlaceOfTheFirst() throws {
         let disk = try ServedDisk(Self.large)
         let proxy = try TCPProxy(to: disk.server.port, faults: [.init(after: 3_000_000, .close)])
-        let source = try disk.open(port: proxy.port, patience: 2)
+        let again = try Event()
+        let source = try disk.open(port: proxy.port, patience: 2) { if $0.contains("stands again") { again.signal() } }
         try disk.server.removeUnit(1, 1)
         try disk.server.addUnit(1, 1, disk.file, ["scsi_sn=DISK2"])
         let problems = try disk.problems(reading: source)
@@ -223,7 +216,7 @@ struct SourceTests {
         // Until the first is back.
         try disk.server.removeUnit(1, 1)
         try disk.server.addUnit(1, 1, disk.file, ["scsi_sn=DISK1"])
-        #expect(try disk.isReadable(source))
+        #expect(again.wait())
         #expect(try disk.problems(reading: source).isEmpty)
     }
 
@@ -248,7 +241,7 @@ struct SourceTests {
             if thread == 0 {
                 _ = try? disk.problems(reading: source)
             } else {
-                _ = try? Tool.output("sleep", ["0.3"])
+                _ = proxy.waitForStrike()
                 flag.cancel()
             }
         }

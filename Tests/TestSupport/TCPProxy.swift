@@ -33,7 +33,6 @@ public final class TCPProxy: Sendable {
         var isClosed = false
         var isRefusing = false
         var connections = 0
-        var strikes = 0
         var sent: [[UInt8]] = []
     }
 
@@ -44,15 +43,17 @@ public final class TCPProxy: Sendable {
     private final class Shared: Sendable {
         let state: Mutex<State>
         let server: UInt16
-        init(_ server: UInt16, _ state: State) {
+        let strike: Event
+        init(_ server: UInt16, _ state: State) throws {
             self.server = server
+            strike = try Event()
             self.state = Mutex(state)
         }
     }
 
     /// Relays to `server`, on loopback; each connection takes the next of `faults`, the last again when `repeats`.
     public init(to server: UInt16, faults: [Fault] = [], repeats: Bool = false) throws {
-        shared = Shared(server, State(faults: faults, repeats: repeats))
+        shared = try Shared(server, State(faults: faults, repeats: repeats))
         let (descriptor, port) = try Loopback.listen(port: 0)
         self.port = port
         let shared = shared
@@ -63,8 +64,8 @@ public final class TCPProxy: Sendable {
 
     /// Connections that clients made.
     public var connections: Int { shared.state.withLock { $0.connections } }
-    /// Faults that have struck.
-    public var strikes: Int { shared.state.withLock { $0.strikes } }
+    /// Waits for the next fault to strike; false when none does.
+    public func waitForStrike() -> Bool { shared.strike.wait() }
     /// What clients sent, a connection each.
     public var sent: [[UInt8]] { shared.state.withLock { $0.sent } }
     /// Lets the connections to come, when there are faults left, run into them.
@@ -103,12 +104,14 @@ public final class TCPProxy: Sendable {
         var passed = 0
         var isStalled = false
         while !shared.state.withLock({ $0.isClosed }) {
-            var items = [client, server].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
-            guard poll(&items, 2, 50) > 0 else { continue }
             if isStalled {
-                usleep(20_000)
+                // What arrives is left lying; only that the client has gone is noticed.
+                var item = pollfd(fd: client, events: 0, revents: 0)
+                if poll(&item, 1, 50) > 0 { return }
                 continue
             }
+            var items = [client, server].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+            guard poll(&items, 2, 50) > 0 else { continue }
             if items[0].revents != 0 {
                 let count = recv(client, &buffer, buffer.count, 0)
                 guard count > 0, sendAll(server, buffer[..<count]) else { return }
@@ -123,7 +126,7 @@ public final class TCPProxy: Sendable {
             guard sendAll(client, buffer[..<min(count, most)]) else { return }
             passed += count
             guard let fault, passed >= fault.bytes else { continue }
-            shared.state.withLock { $0.strikes += 1 }
+            shared.strike.signal()
             switch fault.kind {
             case .close: return
             case .reset:
