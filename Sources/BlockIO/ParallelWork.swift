@@ -8,6 +8,8 @@ internal import SystemPackage
 /// Asks work on other threads to stop; set once, read by all.
 public final class CancellationFlag: Sendable {
     private let flag = Atomic<Bool>(false)
+    private let actions = Mutex<[Int: @Sendable () -> Void]>([:])
+    private let nextAction = Atomic<Int>(0)
 
     /// Makes a flag that is not set.
     public init() {}
@@ -16,7 +18,30 @@ public final class CancellationFlag: Sendable {
     public var isCancelled: Bool { flag.load(ordering: .acquiring) }
 
     /// Asks to stop.
-    public func cancel() { flag.store(true, ordering: .releasing) }
+    public func cancel() {
+        flag.store(true, ordering: .releasing)
+        let waiting = actions.withLock { actions in
+            defer { actions = [:] }
+            return actions.values.map(\.self)
+        }
+        for action in waiting { action() }
+    }
+
+    /// Calls `action` once somebody asks to stop, at once where somebody has; returns what `removeAction` takes.
+    public func onCancel(_ action: @escaping @Sendable () -> Void) -> Int {
+        let number = nextAction.add(1, ordering: .relaxed).newValue
+        let isLate = actions.withLock { actions in
+            // Behind the lock, so that an action is either seen by `cancel` or sees the flag.
+            guard !isCancelled else { return true }
+            actions[number] = action
+            return false
+        }
+        if isLate { action() }
+        return number
+    }
+
+    /// Forgets an action that is not wanted any more.
+    public func removeAction(_ number: Int) { actions.withLock { $0[number] = nil } }
 }
 
 /// Runs blocking work on threads of its own: the cooperative pool of Swift's tasks must never wait for a disk.

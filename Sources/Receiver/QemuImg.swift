@@ -43,17 +43,12 @@ enum QemuImg {
 
     /// Returns its opinion of the qcow2 image at `path`.
     static func check(_ path: String, cancellation: CancellationFlag) async -> Opinion {
-        await withTaskGroup(of: Opinion.self) { group in
-            group.addTask { await ask(path) }
-            group.addTask {
-                // A flag that a signal sets is no event of a task: it must be looked at.
-                while !cancellation.isCancelled, !Task.isCancelled { try? await Task.sleep(for: .milliseconds(100)) }
-                return .cancelled
-            }
-            let first = await group.next()
-            group.cancelAll()
-            return first ?? .cancelled
-        }
+        // Cancelling the task ends the program, and with it the asking.
+        let asking = Task { await ask(path) }
+        let action = cancellation.onCancel { asking.cancel() }
+        defer { cancellation.removeAction(action) }
+        let opinion = await asking.value
+        return cancellation.isCancelled ? .cancelled : opinion
     }
 
     private static func ask(_ path: String) async -> Opinion {

@@ -3,6 +3,7 @@
 internal import BlockIO
 internal import Glibc
 internal import Synchronization
+internal import TestSupport
 internal import Testing
 
 /// Threads, their order and their end.
@@ -16,7 +17,7 @@ struct ThreadTests {
         try ParallelWork.run(threads: threads) { thread in
             for ticket in stride(from: thread, to: 500, by: threads) {
                 // Some come early, some late.
-                if (ticket &* 2_654_435_761) % 7 == 0 { usleep(200) }
+                if (ticket &* 2_654_435_761) % 7 == 0 { for _ in 0..<20 { sched_yield() } }
                 guard turnstile.enter(ticket) else { return }
                 if inside.add(1, ordering: .relaxed).oldValue != 0 { collisions.add(1, ordering: .relaxed) }
                 order.withLock { $0.append(ticket) }
@@ -31,12 +32,15 @@ struct ThreadTests {
     @Test func shuttingTheTurnstileReleasesEverybody() throws {
         let turnstile = Turnstile(lanes: 9)
         let refused = Atomic(0)
-        // Ticket 0 never comes, so all wait until thread 0 shuts.
+        let coming = try Event()
+        // Ticket 0 never comes, so all wait until thread 0 shuts, once the others are at the door.
         try ParallelWork.run(threads: 9) { thread in
-            if thread == 0 {
-                usleep(50_000)
-                turnstile.shut()
-            } else if !turnstile.enter(thread) {
+            guard thread > 0 else {
+                for _ in 1...8 { _ = coming.wait() }
+                return turnstile.shut()
+            }
+            coming.signal()
+            if !turnstile.enter(thread) {
                 refused.add(1, ordering: .relaxed)
             }
         }
@@ -56,10 +60,23 @@ struct ThreadTests {
         let flag = CancellationFlag()
         #expect(!flag.isCancelled)
         try ParallelWork.run(threads: 4) { thread in
-            if thread == 0 { flag.cancel() } else { while !flag.isCancelled { usleep(100) } }
+            if thread == 0 { flag.cancel() } else { while !flag.isCancelled { sched_yield() } }
         }
         #expect(flag.isCancelled)
         flag.cancel()
         #expect(flag.isCancelled)
+    }
+
+    /// Before or after: an action is called, once; one that was removed is not.
+    @Test func cancellationCallsBack() throws {
+        let flag = CancellationFlag()
+        let calls = Atomic(0)
+        _ = flag.onCancel { calls.add(1, ordering: .relaxed) }
+        flag.removeAction(flag.onCancel { calls.add(100, ordering: .relaxed) })
+        #expect(calls.load(ordering: .relaxed) == 0)
+        try ParallelWork.run(threads: 4) { _ in flag.cancel() }
+        #expect(calls.load(ordering: .relaxed) == 1)
+        _ = flag.onCancel { calls.add(1, ordering: .relaxed) }
+        #expect(calls.load(ordering: .relaxed) == 2)
     }
 }
