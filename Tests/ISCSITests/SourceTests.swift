@@ -174,7 +174,9 @@ struct SourceTests {
         let disk = try ServedDisk(Self.large)
         let proxy = try TCPProxy(to: disk.server.port, faults: [.init(after: 3_000_000, .close)])
         let again = try Event()
-        let source = try disk.open(port: proxy.port, patience: 1.5) { if $0.contains("stands again") { again.signal() } }
+        let source = try disk.open(port: proxy.port, patience: 1.5) {
+            if $0.contains("stands again") { again.signal() }
+        }
         proxy.refuse(true)
         let clock = ContinuousClock()
         let start = clock.now
