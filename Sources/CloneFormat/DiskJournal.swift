@@ -178,8 +178,9 @@ public struct DiskJournal: Sendable, Hashable {
     }
 
     private func readUnit(_ reader: inout Reader) -> Unit? {
-        guard let rawIndex = reader.integer(UInt64.self), rawIndex < UInt64(1) << 40,
-            Int64(rawIndex) * Int64(unitLength) < diskLength, let pieceCount = reader.integer(UInt32.self)
+        // Compared as it stands: the product of a hostile index and the unit's length need not fit.
+        guard let rawIndex = reader.integer(UInt64.self), diskLength > 0,
+            rawIndex <= UInt64((diskLength - 1) / Int64(unitLength)), let pieceCount = reader.integer(UInt32.self)
         else { return nil }
         var unit = Unit(index: Int(rawIndex), pieces: [], digests: [], missing: [])
         let start = Int64(unit.index) * Int64(unitLength)

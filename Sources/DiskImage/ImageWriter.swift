@@ -29,6 +29,8 @@ public protocol ImageWriter: Sendable {
     func readBack(_ place: StoredUnit, into unit: ImageUnit) throws(ImageError)
 
     /// Gives a unit of an earlier run, as `UnitPlacement` noted it, the place it had: same order, same place.
+    ///
+    /// - Throws: `ImageError` for a placement that this writer never made.
     func replay(_ placement: UnitPlacement) throws(ImageError) -> StoredUnit
 
     /// Cuts off what an earlier run wrote behind the last unit that was placed.

@@ -33,6 +33,7 @@ public final class Qcow2Writer: ImageWriter {
     private let sink: any BlockSink
     private let options: Options
     private let layout: Qcow2Layout
+    private let diskLength: Int64
     private let allocator: Mutex<Qcow2Allocator>
 
     /// Writes a disk of `diskLength` bytes to `sink`, a new and empty file.
@@ -41,6 +42,7 @@ public final class Qcow2Writer: ImageWriter {
     public init(_ sink: any BlockSink, diskLength: Int64, options: Options) throws(ImageError) {
         layout = try Self.checkedLayout(options, diskLength: diskLength)
         self.sink = sink
+        self.diskLength = diskLength
         self.options = options
         unitLength = max(1 << 20, layout.clusterSize)
         allocator = Mutex(Qcow2Allocator(sink: sink, layout: layout, diskLength: diskLength))
@@ -118,7 +120,16 @@ public final class Qcow2Writer: ImageWriter {
     ///
     /// Tables that are complete on the way are written once more, to the same places with the same content.
     public func replay(_ placement: UnitPlacement) throws(ImageError) -> StoredUnit {
-        StoredUnit(offset: placement.offset, count: placement.count, pieces: try store(placement))
+        let size = layout.clusterSize
+        let isOurs = placement.isWithin(unitLength: unitLength, diskLength: diskLength) { piece in
+            let end = (placement.count + size - 1) / size * size
+            return piece.offset % size == 0 && piece.offset <= end - size
+                && (piece.isPacked ? (1..<size).contains(piece.count) : piece.count == size)
+        }
+        guard isOurs, options.compression != .none || !placement.pieces.contains(where: \.isPacked) else {
+            throw .invalid("\(sink.name): the journal names places that no image of these options has")
+        }
+        return StoredUnit(offset: placement.offset, count: placement.count, pieces: try store(placement))
     }
 
     private func store(_ placement: UnitPlacement) throws(ImageError) -> [StoredUnit.Piece] {

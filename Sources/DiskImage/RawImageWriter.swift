@@ -36,7 +36,7 @@ public struct RawImageWriter: ImageWriter {
     /// Decides where the unit is stored; see `ImageWriter`.
     public func place(_ unit: ImageUnit) {
         unit.writes.removeAll(keepingCapacity: true)
-        unit.stored = replay(unit.placement).pieces
+        unit.stored = stored(unit.placement).pieces
         for piece in unit.pieces {
             unit.addWrite(
                 .init(
@@ -49,7 +49,16 @@ public struct RawImageWriter: ImageWriter {
     public func write(_ unit: ImageUnit) throws(ImageError) { try unit.writeOut(to: sink) }
 
     /// Gives a unit of an earlier run its place; see `ImageWriter`.
-    public func replay(_ placement: UnitPlacement) -> StoredUnit {
+    public func replay(_ placement: UnitPlacement) throws(ImageError) -> StoredUnit {
+        let isOurs = placement.isWithin(unitLength: unitLength, diskLength: diskLength) { piece in
+            !piece.isPacked && piece.offset % Self.blockSize == 0 && piece.count > 0
+                && piece.count == min(Self.blockSize, placement.count - piece.offset)
+        }
+        guard isOurs else { throw .invalid("\(sink.name): the journal names places that no raw image has") }
+        return stored(placement)
+    }
+
+    private func stored(_ placement: UnitPlacement) -> StoredUnit {
         StoredUnit(
             offset: placement.offset, count: placement.count,
             pieces: placement.pieces.map {

@@ -34,6 +34,20 @@ public struct UnitPlacement: Sendable, Hashable {
         self.count = count
         self.pieces = pieces
     }
+
+    /// Tells whether it is of a unit of the disk, and its pieces ascend and are each as `isPiece` wants them.
+    ///
+    /// A placement may come from a file that somebody else wrote.
+    func isWithin(unitLength: Int, diskLength: Int64, _ isPiece: (Piece) -> Bool) -> Bool {
+        guard offset >= 0, offset < diskLength, offset % Int64(unitLength) == 0,
+            Int64(count) == min(Int64(unitLength), diskLength - offset)
+        else { return false }
+        var last = -1
+        return pieces.allSatisfy { piece in
+            defer { last = piece.offset }
+            return piece.offset > last && isPiece(piece)
+        }
+    }
 }
 
 /// Where a unit is stored: to read it back, or to write parts of it again.

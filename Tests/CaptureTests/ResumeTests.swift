@@ -127,6 +127,36 @@ internal import Verification
         try fixture.expectSame(fixture.resume(clone).folder)
     }
 
+    /// A journal that somebody else wrote, its checksums right: places outside of a unit, of no cluster, of no disk.
+    @Test(arguments: variants)
+    func doesNotTrustAForeignJournal(_ variant: Variant) throws {
+        let fixture = try Fixture(variant.options)
+        let clone = try fixture.interrupted(at: 78 << 20)
+        let path = "\(clone)/sda.journal"
+        let genuine = try SmallFile.read(path, limit: 64 << 20)
+        let journal = try DiskJournal(decodingHeader: Array(genuine[..<64]), file: path)
+        let chunks = journal.unitLength / Chunk.size
+        let hostile: [[DiskJournal.Unit.Piece]] = [
+            [.init(offset: journal.unitLength - 1, count: 1, isPacked: true)],
+            [.init(offset: 0, count: journal.unitLength, isPacked: true)],
+            [.init(offset: 0, count: journal.unitLength, isPacked: false)],
+            [.init(offset: 511, count: 65536, isPacked: false)],
+            [.init(offset: 0, count: 3, isPacked: false)],
+        ]
+        for pieces in hostile {
+            let unit = DiskJournal.Unit(
+                index: 0, pieces: pieces, digests: Array(repeating: nil, count: chunks), missing: [])
+            let file = journal.encodedHeader() + DiskJournal.encodedCheckpoint(first: 0, units: [unit])
+            try Folder.writeDurably(file, to: "sda.journal", in: clone, replacing: true)
+            // Interrupted again at once, so that the same folder serves for the next.
+            let plan = FaultPlan(.init(.read, in: 2 << 20..<149 << 20, .fail(.noSuchAddressOrDevice)))
+            #expect(throws: CaptureError.self) {
+                _ = try fixture.resume(clone, FaultySource(try FileSource(fixture.path), plan))
+            }
+        }
+        try fixture.expectSame(fixture.resume(clone).folder)
+    }
+
     @Test func readsLessThanItDidAtFirst() throws {
         let fixture = try Fixture(CaptureOptions())
         let clone = try fixture.interrupted(at: 125 << 20)

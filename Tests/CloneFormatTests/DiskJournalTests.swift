@@ -61,6 +61,11 @@ internal import Testing
         #expect(!isRefused { _ in })
         #expect(isRefused { $0.index = 3 })
         #expect(isRefused { $0.index = 1 << 50 })
+        // With the longest unit, an index whose first byte no 63 bits hold.
+        let wide = DiskJournal(unitLength: 64 << 20, cloneUUID: Array(1...16), diskLength: 1 << 53)
+        let far = DiskJournal.encodedCheckpoint(
+            first: 0, units: [DiskJournal.Unit(index: 1 << 39, pieces: [], digests: [], missing: [])])
+        #expect(wide.units(ofCheckpoint: far, first: 0, previous: -1) == nil)
         #expect(isRefused { $0.pieces = [.init(offset: 2 << 20, count: 1, isPacked: false)] })
         #expect(isRefused { $0.pieces = [.init(offset: 1 << 20, count: 2 << 20, isPacked: false)] })
         #expect(
