@@ -66,6 +66,10 @@ public struct Journal: Sendable, Hashable, Codable {
         guard UUIDText.bytes(cloneUuid) != nil, disks.allSatisfy({ FileName.isSafe($0.name) }),
             finished.count <= disks.count
         else { throw .damaged(file: file, reason: "it has values that no clone can have") }
+        try Manifest.checkPlausibility(of: finished, file: file)
+        guard zip(disks, finished).allSatisfy({ $0.name == $1.name && $0.lengthInBytes == $1.lengthInBytes }) else {
+            throw .damaged(file: file, reason: "its finished disks are not those it was begun with")
+        }
     }
 }
 

@@ -54,6 +54,12 @@ extension Manifest {
         func damaged(_ reason: String) -> FormatError { .damaged(file: file, reason: reason) }
         guard UUIDText.bytes(cloneUuid) != nil else { throw damaged("clone_uuid is not a UUID") }
         guard chunkSizeInBytes == Chunk.size else { throw damaged("chunk_size_in_bytes is not \(Chunk.size)") }
+        try Self.checkPlausibility(of: disks, file: file)
+    }
+
+    /// Checks lengths and names of disks' records, wherever they stand.
+    static func checkPlausibility(of disks: [DiskRecord], file: String) throws(FormatError) {
+        func damaged(_ reason: String) -> FormatError { .damaged(file: file, reason: reason) }
         var names = Set<String>()
         for disk in disks {
             let lengths = 0...ChunkFileHeader.maximumDiskLength

@@ -57,6 +57,23 @@ struct NameTests {
             disks: [JournalDisk(name: "sda", source: "/dev/sda", lengthInBytes: 9, identity: Digest(of: [1]))])
         let read: Journal = try JSONText.decode(journal.encoded(), file: "journal")
         #expect(read == journal && read.format == "coldclone-journal")
+        #expect(try Journal(opening: journal.encoded(), file: "journal") == journal)
+        // Finished disks may name no file elsewhere, and no disk that was not begun.
+        for (name, image) in [("sda", "../../etc/shadow"), ("sdb", "sdb.raw")] {
+            var hostile = journal
+            hostile.finished = [
+                DiskRecord(
+                    name: name, order: 0, source: "x", lengthInBytes: 9, logicalSectorSizeInBytes: 512,
+                    physicalSectorSizeInBytes: 512, contentDigest: Digest(of: []),
+                    image: ImageRecord(
+                        file: image, format: "raw", compression: "none", clusterSizeInBytes: nil, headerDigest: nil,
+                        lengthInBytes: 9),
+                    chunks: ChunkRecord(
+                        file: "\(name).chunks", lengthInBytes: 9, digest: Digest(of: []), zero: 0, data: 1, lost: 0),
+                    bytes: ByteTotals(read: 9, skipped: 0, unreadable: 0), skipped: [], skippedExtents: [])
+            ]
+            #expect(throws: FormatError.self) { _ = try Journal(opening: hostile.encoded(), file: "journal") }
+        }
         let event = CloneEvent(.diskFinished, disk: "sda", message: "a\nb", bytesRead: 1 << 53, seconds: 0.1)
         let line = try JSONText.encode(event, compact: true)
         #expect(line.count { $0 == UInt8(ascii: "\n") } == 1 && line.last == UInt8(ascii: "\n"))
