@@ -43,10 +43,10 @@ public struct CaptureOptions: Sendable, Hashable {
     /// Returns the number of threads for units of `unitLength` bytes.
     ///
     /// Four a processor, so that as many requests are on their way to disk and target while others compute; each holds
-    /// a unit and, compressing, as much again.
+    /// a unit and, compressing, as much again. What is in flight is done again after an interruption, and is bounded.
     func threadCount(unitLength: Int) -> Int {
         let perThread = unitLength * (compression == .none ? 1 : 2)
-        let affordable = max(memoryLimit / perThread, 1)
+        let affordable = max(min(memoryLimit / perThread, CheckpointLog.maximumLoss / 2 / unitLength), 1)
         return min(jobs ?? min(max(ParallelWork.processorCount * 4, 8), 64), affordable)
     }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 internal import BlockIO
-internal import Glibc
 internal import Synchronization
 
 /// A command that somebody waits for, with all its attempts.
@@ -65,51 +64,30 @@ final class Request: @unchecked Sendable {
 }
 
 /// Requests that one call waits for.
-final class Batch: @unchecked Sendable {
-    // Guarded by `mutex`.
-    private var open = 0
-    private var failure: BlockError?
-    private let mutex: UnsafeMutablePointer<pthread_mutex_t>
-    private let condition: UnsafeMutablePointer<pthread_cond_t>
-
-    init() {
-        mutex = .allocate(capacity: 1)
-        mutex.initialize(to: pthread_mutex_t())
-        pthread_mutex_init(mutex, nil)
-        condition = .allocate(capacity: 1)
-        condition.initialize(to: pthread_cond_t())
-        pthread_cond_init(condition, nil)
+final class Batch: Sendable {
+    private struct State {
+        var open = 0
+        var failure: BlockError?
     }
 
-    deinit {
-        pthread_cond_destroy(condition)
-        pthread_mutex_destroy(mutex)
-        condition.deallocate()
-        mutex.deallocate()
-    }
+    private let state = Monitor(State())
 
     /// Counts `count` requests in.
-    func add(_ count: Int) {
-        pthread_mutex_lock(mutex)
-        open += count
-        pthread_mutex_unlock(mutex)
-    }
+    func add(_ count: Int) { state.change { $0.open += count } }
 
     /// Counts one request out; the error of the lowest offset is kept.
     func finish(_ error: BlockError?) {
-        pthread_mutex_lock(mutex)
-        open -= 1
-        if let error, (failure?.offset ?? .max) > (error.offset ?? .max - 1) { failure = error }
-        if open == 0 { pthread_cond_broadcast(condition) }
-        pthread_mutex_unlock(mutex)
+        state.change { state in
+            state.open -= 1
+            if let error, (state.failure?.offset ?? .max) > (error.offset ?? .max - 1) { state.failure = error }
+        }
     }
 
     /// Waits until all are out, and throws what went wrong.
     func wait() throws(BlockError) {
-        pthread_mutex_lock(mutex)
-        while open > 0 { pthread_cond_wait(condition, mutex) }
-        let failure = failure
-        pthread_mutex_unlock(mutex)
-        if let failure { throw failure }
+        try state.wait { state -> Result<Void, BlockError>? in
+            guard state.open <= 0 else { return nil }
+            return state.failure.map { .failure($0) } ?? .success(())
+        }.get()
     }
 }
