@@ -123,7 +123,7 @@ struct CaptureSession {
         let files = DiskFiles(folder: folder, disk: disk, cloneUUID: cloneUUID, options: options)
         let result = try files.open(progress: progress, cancellation: cancellation, events: events).run()
         let unreadable = result.unreadable.reduce(0) { $0 + $1.length }
-        if unreadable > 0 { try writeRescueMap(of: disk, result.unreadable) }
+        try writeRescueMap(of: disk, result.unreadable)
         events.append(
             CloneEvent(
                 .diskFinished, disk: disk.name, message: unreadable > 0 ? "\(unreadable) bytes are unreadable" : nil,
@@ -146,6 +146,8 @@ struct CaptureSession {
     ) throws(CaptureError) {
         let map = RescueMap(diskLength: disk.source.lengthInBytes, bad: bad)
         do throws(BlockError) {
+            // An earlier run may have left one of what could be read since.
+            guard !bad.isEmpty else { return try Folder.remove("\(folder)/\(disk.name).map") }
             try Folder.writeDurably(Array(map.text.utf8), to: "\(disk.name).map", in: folder, replacing: true)
         } catch {
             throw .io(error)
