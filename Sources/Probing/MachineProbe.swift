@@ -9,6 +9,11 @@ public struct MachineProbe: Sendable {
     /// Prepares to read from `sysroot`.
     public init(_ sysroot: Sysroot) { self.sysroot = sysroot }
 
+    /// Serial number of the machine, the name that its clones get; nil where the firmware has none worth the name.
+    ///
+    /// sysfs, class/dmi/id.
+    public var serialNumber: String? { SystemInformation(sysroot: sysroot).serialNumber }
+
     /// Returns the inventory of the hardware; what lies on the disks, and findings, are for others to fill in.
     public func hardware() -> Machine {
         var machine = Machine()

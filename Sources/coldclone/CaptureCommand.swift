@@ -161,6 +161,7 @@ struct CaptureCommand: ParsableCommand {
         // Health was told before the decision to capture; drives are left to their work now.
         inspection.asksDrives = false
         return MachineIdentity(
-            name: name ?? MachineName.serial ?? "machine", inventory: isOwn && !skipProbe ? inspection.machine() : nil)
+            name: name ?? MachineProbe(Sysroot()).serialNumber ?? "machine",
+            inventory: isOwn && !skipProbe ? inspection.machine() : nil)
     }
 }

@@ -92,7 +92,7 @@ internal import Testing
         var finding = try #require(made.machine.findings.first)
         #expect(finding.code == "controller-without-driver" && finding.severity == .critical)
         #expect(finding.what.contains("MegaRAID 12GSAS"))
-        #expect(finding.action.contains("--with-module"))
+        #expect(finding.action.contains("has the module megaraid_sas"))
         let controller = try #require(made.machine.controllers.first)
         #expect(controller.modules == ["megaraid_sas"] && controller.availableModules == [])
         #expect(controller.vendor == "Broadcom / LSI")

@@ -70,9 +70,9 @@ public struct MachineFindings: Sendable {
     private static func driverAdvice(_ controller: StorageController) -> String {
         if let module = controller.availableModules.first { return "modprobe \(module), then probe again" }
         if let module = controller.modules.first {
-            return "boot a live system with the module \(module): image-build/iso --with-module or --with-deb"
+            return "boot a live system that has the module \(module), then probe again"
         }
-        return "find the vendor's driver for \(controller.pciId): image-build/iso --with-module or --with-deb"
+        return "boot a live system that has the vendor's driver for \(controller.pciId), then probe again"
     }
 
     private static func isUp(_ port: HostPort) -> Bool {

@@ -46,10 +46,13 @@ struct SystemInformation {
         return placeholders.contains(plain) || Set(plain.filter { $0 != "-" }).count <= 1
     }
 
+    /// Serial number of the machine; nil where the firmware has none worth the name.
+    var serialNumber: String? { identity("product_serial") }
+
     private func vendor() -> SystemVendor {
         var vendor = SystemVendor()
         vendor.productName = identity("product_name")
-        vendor.serialNumber = identity("product_serial")
+        vendor.serialNumber = serialNumber
         vendor.manufacturer = identity("sys_vendor")
         vendor.uuid = identity("product_uuid").map { $0.lowercased() }
         vendor.firmware.vendor = identity("bios_vendor")

@@ -11,6 +11,8 @@ enum TarArchive {
     private static let block = 512
     /// Longest archive that is read, in bytes.
     static let maximumLength = 64 << 20
+    /// Longest path in bytes: Linux's PATH_MAX.
+    private static let maximumPath = 4096
 
     /// Returns an archive of `entries`, sorted by path, with no times or owners: the same entries give the same bytes.
     static func encode(_ entries: [String: Sysroot.Entry]) -> [UInt8] {
@@ -104,6 +106,9 @@ enum TarArchive {
             position = min(start + (size + block - 1) / block * block, archive.count)
             let prefix = text(345, 155)
             let path = override.path ?? (prefix.isEmpty ? text(0, 100) : "\(prefix)/\(text(0, 100))")
+            guard path.utf8.count <= maximumPath, override.link?.utf8.count ?? 0 <= maximumPath else {
+                throw .damaged(file: file, reason: "the member before byte \(position) has a path beyond all measure")
+            }
             switch text(156, 1) {
             case "x":
                 override = paxRecords(content)

@@ -37,7 +37,7 @@ struct MountTable {
             let words = ConfigurationText.words(line)
             guard words.count >= 3 else { continue }
             add(
-                source: Self.unescaped(words[0]), at: Self.unescaped(words[1]), type: words[2],
+                source: BlockStack.unescape(words[0]), at: BlockStack.unescape(words[1]), type: words[2],
                 options: words.count > 3 ? words[3] : "")
         }
     }
@@ -90,23 +90,5 @@ struct MountTable {
             return source
         }
         return String(source[..<colon]) + String(source[at...])
-    }
-
-    /// Returns `text` with fstab's octal escapes put back: `\040` is a blank.
-    static func unescaped(_ text: String) -> String {
-        guard text.contains("\\") else { return text }
-        var bytes: [UInt8] = []
-        var rest = Array(text.utf8)[...]
-        while let byte = rest.popFirst() {
-            if byte == UInt8(ascii: "\\"), rest.count >= 3,
-                let value = UInt8(String(decoding: rest.prefix(3), as: UTF8.self), radix: 8)
-            {
-                bytes.append(value)
-                rest = rest.dropFirst(3)
-            } else {
-                bytes.append(byte)
-            }
-        }
-        return String(decoding: bytes, as: UTF8.self)
     }
 }
