@@ -22,6 +22,8 @@ public struct FileSystemError: Error, Sendable, Hashable, CustomStringConvertibl
         case damaged(String)
         /// A feature of the file system that is not read.
         case unsupported(String)
+        /// The caller wanted no more.
+        case stopped
         /// The volume itself could not be read.
         case volume(BlockError)
     }
@@ -52,8 +54,17 @@ public struct FileSystemError: Error, Sendable, Hashable, CustomStringConvertibl
         case .tooLarge(let limit): return text + ": it is larger than the \(limit) that are allowed"
         case .damaged(let what): return text + ": damaged: \(what)"
         case .unsupported(let what): return text + ": \(what) is not supported"
+        case .stopped: return text + ": stopped"
         case .volume(let error): return text + ": \(error)"
         }
+    }
+
+    /// Why, without the volume's name: `journal needs recovery` stands like this in a plan.
+    public var reason: String {
+        let text = FileSystemError("", cause).description
+        let start = "cannot read the file system on : "
+        let where_ = file.map { "\($0): " } ?? ""
+        return where_ + text.dropFirst(start.count)
     }
 
     /// Returns the same error, told of `file` where it names none yet or only an inode.

@@ -30,6 +30,12 @@ public protocol FileSystemReader: Sendable {
     func content(of file: FileID, at offset: Int64, count: Int) throws(FileSystemError) -> [UInt8]
     /// Returns where a symbolic link leads.
     func linkTarget(of link: FileID) throws(FileSystemError) -> String
+
+    /// Returns which bytes of the volume hold nothing, as far as that is certain.
+    ///
+    /// What contradicts itself - counts, checksums, a used block that is called free - is an error of cause `damaged`.
+    /// Whether the file system is clean is not asked here: see `state`.
+    func spaceUse(_ options: SpaceOptions) throws(FileSystemError) -> SpaceUse
 }
 
 /// A file's number in its file system.
@@ -111,6 +117,11 @@ public enum FileSystemState: Sendable, Hashable {
 }
 
 extension FileSystemReader {
+    /// Knows nothing of free space.
+    public func spaceUse(_ options: SpaceOptions) throws(FileSystemError) -> SpaceUse {
+        throw FileSystemError(volume, .unsupported("its free space"))
+    }
+
     /// Most entries of a directory that are returned.
     static var maximumEntries: Int { 1 << 20 }
     /// Most bytes that one call returns.
@@ -247,4 +258,6 @@ public struct RootedReader: FileSystemReader {
     }
     /// Returns where a symbolic link leads.
     public func linkTarget(of link: FileID) throws(FileSystemError) -> String { try base.linkTarget(of: link) }
+    /// Returns which bytes of the whole volume hold nothing.
+    public func spaceUse(_ options: SpaceOptions) throws(FileSystemError) -> SpaceUse { try base.spaceUse(options) }
 }
