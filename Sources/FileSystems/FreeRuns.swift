@@ -4,8 +4,8 @@
 ///
 /// Memory is bounded: with more than `maximumCount` runs the shortest are forgotten, and count as used.
 public struct FreeRuns: Sendable, Hashable {
-    /// Most runs that are kept by default: 64 MiB of memory.
-    public static let maximumCount = 4 << 20
+    /// Most runs that are kept by default: 16 MiB of memory.
+    public static let maximumCount = 1 << 20
 
     /// The ranges.
     public private(set) var ranges: [Range<Int64>] = []
