@@ -3,6 +3,7 @@
 public import BlockIO
 internal import CloneFormat
 public import DiskImage
+public import DiskLayout
 
 /// How disks are captured.
 public struct CaptureOptions: Sendable, Hashable {
@@ -57,11 +58,14 @@ public struct CaptureDisk: Sendable {
     public var name: String
     /// What it is read from.
     public var source: any BlockSource
+    /// What of it is in use; nil for all.
+    public var map: AllocationMap?
 
     /// Makes a disk to be captured.
-    public init(name: String, source: any BlockSource) {
+    public init(name: String, source: any BlockSource, map: AllocationMap? = nil) {
         self.name = name
         self.source = source
+        self.map = map
     }
 }
 

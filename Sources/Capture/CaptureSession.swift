@@ -91,23 +91,13 @@ struct CaptureSession {
         return kept
     }
 
-    /// Returns what there is to read, for the estimate; a source in very many pieces is counted roughly.
+    /// Returns what there is to read, for the estimate.
     private func bytesToRead() throws(CaptureError) -> Int64 {
         var total: Int64 = 0
-        for disk in disks {
-            var position: Int64 = 0
-            var extents = 0
-            while position < disk.source.lengthInBytes, extents < 100_000 {
-                do throws(BlockError) {
-                    let extent = try disk.source.extent(at: position)
-                    if extent.kind != .hole { total += extent.length }
-                    position = extent.end
-                } catch {
-                    throw .io(error)
-                }
-                extents += 1
-            }
-            total += disk.source.lengthInBytes - position
+        do throws(BlockError) {
+            for disk in disks { total += try DiskExtents(disk).bytesToRead() }
+        } catch {
+            throw .io(error)
         }
         return total
     }
@@ -136,7 +126,7 @@ struct CaptureSession {
             chunks: try chunkRecord(chunkFile, result.header),
             bytes: ByteTotals(
                 read: result.bytesRead, skipped: length - result.bytesRead - unreadable, unreadable: unreadable),
-            skipped: result.skippedTotal.extents > 0 ? [result.skippedTotal] : [], skippedExtents: result.skipped,
+            skipped: result.skipped.totals, skippedExtents: result.skipped.extents,
             unreadable: Array(result.unreadable.prefix(Manifest.maximumListedExtents)))
     }
 
@@ -180,6 +170,7 @@ struct CaptureSession {
         var manifest = Manifest(
             cloneId: journal.cloneId, cloneUuid: journal.cloneUuid, machine: journal.machine, agent: agent,
             startedAt: journal.startedAt, finishedAt: Timestamp().rfc3339, disks: records)
+        manifest.freeSpace = journal.freeSpace
         let inventory = journal.machine.inventory ?? Machine()
         let domain = Array(DomainXML(cloneId: manifest.cloneId, machine: inventory, disks: records).text.utf8)
         manifest.domainDigest = Digest(of: domain)

@@ -11,11 +11,16 @@ public struct CloneCapture: Sendable {
     private let machine: MachineIdentity
     private let agent: Program
     private let options: CaptureOptions
+    private let freeSpace: FreeSpaceRecord?
 
     /// Prepares the capture of `disks`, in the machine's order, into a new folder below `target`, which exists.
+    ///
+    /// - Parameter freeSpace: what became of free space, for the manifest.
     public init(
-        disks: [CaptureDisk], target: String, machine: MachineIdentity, agent: Program, options: CaptureOptions
+        disks: [CaptureDisk], target: String, machine: MachineIdentity, agent: Program, options: CaptureOptions,
+        freeSpace: FreeSpaceRecord? = nil
     ) {
+        self.freeSpace = freeSpace
         self.disks = disks
         self.target = target
         self.machine = machine
@@ -41,15 +46,16 @@ public struct CloneCapture: Sendable {
         let started = Timestamp()
         let name = FileName.sanitize(machine.name, fallback: "machine")
         let id = "\(name)-\(started.compact)"
-        let journal = Journal(
+        var journal = Journal(
             cloneId: id, cloneUuid: UUIDText.random(), startedAt: started.rfc3339, machine: machine,
             imageFormat: options.format.rawValue, compression: options.compression.rawValue, level: options.level,
             clusterSizeInBytes: options.clusterSize,
             disks: disks.map {
                 JournalDisk(
                     name: $0.name, source: $0.source.name, lengthInBytes: $0.source.lengthInBytes,
-                    identity: DiskIdentity.digest(of: $0.source))
+                    identity: DiskIdentity.digest(of: $0.source), allocation: $0.map?.digest)
             })
+        journal.freeSpace = freeSpace
         var session = CaptureSession(
             folder: "\(target)/\(id)", journal: journal, disks: disks, agent: agent, options: options,
             progress: progress, cancellation: cancellation)

@@ -3,6 +3,7 @@
 public import BlockIO
 public import CloneFormat
 internal import DiskImage
+public import DiskLayout
 
 /// Goes on with a capture that was interrupted: a signal, a power cut, a target that went away.
 ///
@@ -36,10 +37,11 @@ public struct CloneResume: Sendable {
 
     /// Captures what is missing from `sources`, which are the journal's disks in its order, and writes the manifest.
     ///
+    /// `maps` are the sources', made anew as the journal's `freeSpace` says; empty where nothing is left out.
     /// Format and compression are those of the earlier run; memory, threads and retries those of `options`.
     /// - Throws: `CaptureError`; the clone can be resumed again.
     public func run(
-        sources: [any BlockSource], agent: Program, options: CaptureOptions, progress: CaptureProgress,
+        sources: [any BlockSource], maps: [AllocationMap] = [], agent: Program, options: CaptureOptions, progress: CaptureProgress,
         cancellation: CancellationFlag
     ) throws(CaptureError) -> CloneCapture.Outcome {
         guard sources.count == journal.disks.count else {
@@ -47,9 +49,13 @@ public struct CloneResume: Sendable {
                 folder: folder, reason: "it is of \(journal.disks.count) disks, and \(sources.count) are named")
         }
         var disks: [CaptureDisk] = []
-        for (entry, source) in zip(journal.disks, sources) {
+        for (index, (entry, source)) in zip(journal.disks, sources).enumerated() {
             try check(source, entry)
-            disks.append(CaptureDisk(name: entry.name, source: source))
+            let map = index < maps.count ? maps[index] : nil
+            guard map?.digest == entry.allocation else {
+                throw .notResumable(folder: folder, reason: "another part of \(source.name) is in use than at the begin")
+            }
+            disks.append(CaptureDisk(name: entry.name, source: source, map: map))
         }
         var options = options
         guard let format = ImageFormat(rawValue: journal.imageFormat),

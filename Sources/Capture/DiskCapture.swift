@@ -14,8 +14,7 @@ final class DiskCapture: Sendable {
         var header: ChunkFileHeader
         var summary: ImageSummary
         var bytesRead: Int64
-        var skippedTotal: SkippedTotal
-        var skipped: [SkippedExtent]
+        var skipped: SkippedList
         /// What could not be read, ascending.
         var unreadable: [ByteRange]
     }
@@ -47,12 +46,12 @@ final class DiskCapture: Sendable {
     ///
     /// - Parameter checkpoints: keeps the journal; nil for measurements.
     init(
-        source: any BlockSource, writer: any ImageWriter, chunkFile: ChunkFileWriter, options: CaptureOptions,
+        disk: DiskExtents, writer: any ImageWriter, chunkFile: ChunkFileWriter, options: CaptureOptions,
         folder: String, progress: CaptureProgress, cancellation: CancellationFlag, checkpoints: CheckpointLog? = nil,
         resumed: ResumedDisk? = nil
     ) {
         self.checkpoints = checkpoints
-        self.source = source
+        source = disk.source
         self.writer = writer
         self.progress = progress
         self.cancellation = cancellation
@@ -60,7 +59,7 @@ final class DiskCapture: Sendable {
         self.options = options
         threads = options.threadCount(unitLength: writer.unitLength)
         turnstile = Turnstile(lanes: threads, first: resumed?.unitCount ?? 0)
-        cursor = Mutex(resumed?.cursor ?? UnitCursor(source: source, unitLength: writer.unitLength))
+        cursor = Mutex(resumed?.cursor ?? UnitCursor(disk, unitLength: writer.unitLength))
         chunks = Mutex(chunkFile)
         health.withLock {
             $0.deferred = resumed?.deferred ?? []
@@ -89,9 +88,9 @@ final class DiskCapture: Sendable {
         let header = try chunks.withLock { chunks in
             captureResult { () throws(BlockError) in try chunks.finish() }
         }.get()
-        let (bytesRead, total, skipped) = cursor.withLock { ($0.bytesToRead, $0.skippedTotal, $0.skipped) }
+        let (bytesRead, skipped) = cursor.withLock { ($0.bytesToRead, $0.skipped) }
         return Result(
-            header: header, summary: summary, bytesRead: bytesRead - unreadable.totalLength, skippedTotal: total,
+            header: header, summary: summary, bytesRead: bytesRead - unreadable.totalLength,
             skipped: skipped, unreadable: unreadable.ranges)
     }
 
@@ -155,9 +154,9 @@ final class DiskCapture: Sendable {
         guard failure.withLock({ $0 == nil }) else { return nil }
         return try cursor.withLock { cursor in
             captureResult { () throws(BlockError) in
-                let before = cursor.skippedTotal.lengthInBytes
+                let before = cursor.skipped.lengthInBytes
                 let unit = try cursor.next()
-                progress.addSkipped(cursor.skippedTotal.lengthInBytes - before)
+                progress.addSkipped(cursor.skipped.lengthInBytes - before)
                 return unit
             }
         }.get()

@@ -77,7 +77,7 @@ struct DiskFiles {
             try journal.setLength(state.journalEnd)
             do throws(CaptureError) {
                 resumed = try ResumedDisk(
-                    resume, state, source: disk.source, writer: writer, chunks: &chunks, progress: progress)
+                    resume, state, disk: DiskExtents(disk), writer: writer, chunks: &chunks, progress: progress)
             } catch {
                 return .failure(error)
             }
@@ -94,7 +94,7 @@ struct DiskFiles {
             inFlight: inFlight)
         return .success(
             DiskCapture(
-                source: disk.source, writer: writer, chunkFile: chunks, options: options, folder: folder,
+                disk: DiskExtents(disk), writer: writer, chunkFile: chunks, options: options, folder: folder,
                 progress: progress, cancellation: cancellation, checkpoints: checkpoints, resumed: resumed))
     }
 

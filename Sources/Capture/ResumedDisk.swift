@@ -19,11 +19,11 @@ struct ResumedDisk: Sendable {
     ///
     /// - Throws: `CaptureError` when the source does not have the extents that it had.
     init(
-        _ resume: DiskResume, _ state: DiskResume.State, source: any BlockSource, writer: any ImageWriter,
+        _ resume: DiskResume, _ state: DiskResume.State, disk: DiskExtents, writer: any ImageWriter,
         chunks: inout ChunkFileWriter, progress: CaptureProgress
     ) throws(CaptureError) {
         unitCount = state.unitCount
-        var cursor = UnitCursor(source: source, unitLength: writer.unitLength)
+        var cursor = UnitCursor(disk, unitLength: writer.unitLength)
         var deferred: [DeferredUnit] = []
         var knownGood: ByteRange?
         try resume.replay(state.unitCount) { (unit) throws(CaptureError) in
@@ -31,7 +31,7 @@ struct ResumedDisk: Sendable {
             do throws(BlockError) { next = try cursor.next() } catch { throw .io(error) }
             guard let next, cursor.index(ofUnitAt: next.offset) == unit.index else {
                 throw .invalid(
-                    "\(source.name) is not laid out as it was when the capture began",
+                    "\(disk.source.name) is not laid out as it was when the capture began",
                     hint: "it was changed meanwhile: capture it again, into a new clone")
             }
             let place: StoredUnit

@@ -116,7 +116,7 @@ public struct ThroughputMeasurement: Sendable {
             }
             let start = clock.now
             let result = try DiskCapture(
-                source: source, writer: writer,
+                disk: DiskExtents(source: source), writer: writer,
                 chunkFile: ChunkFileWriter(
                     NullSink(), cloneUUID: [UInt8](repeating: 0, count: 16), diskLength: length),
                 options: options, folder: "the measurement", progress: CaptureProgress(), cancellation: cancellation

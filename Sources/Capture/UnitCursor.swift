@@ -17,20 +17,16 @@ struct UnitCursor {
         var ranges: [ByteRange]
     }
 
-    /// What a source's holes are called in the manifest.
-    static let holeReason = "hole in the source file"
-
-    private let source: any BlockSource
+    private let disk: DiskExtents
     private let unitLength: Int64
     private var position: Int64 = 0
     private var current: Extent?
     private var nextTicket = 0
-    private(set) var skipped: [SkippedExtent] = []
-    private(set) var skippedTotal = SkippedTotal(reason: Self.holeReason, lengthInBytes: 0, extents: 0)
+    private(set) var skipped = SkippedList()
     private(set) var bytesToRead: Int64 = 0
 
-    init(source: any BlockSource, unitLength: Int) {
-        self.source = source
+    init(_ disk: DiskExtents, unitLength: Int) {
+        self.disk = disk
         self.unitLength = Int64(unitLength)
     }
 
@@ -39,7 +35,7 @@ struct UnitCursor {
 
     /// Returns the next unit with anything to read, or nil at the disk's end.
     mutating func next() throws(BlockError) -> Unit? {
-        while position < source.lengthInBytes {
+        while position < disk.source.lengthInBytes {
             let extent = try extentAtPosition()
             if extent.kind == .hole {
                 position = extent.end
@@ -52,7 +48,7 @@ struct UnitCursor {
 
     private mutating func collectUnit() throws(BlockError) -> Unit {
         let start = position / unitLength * unitLength
-        let end = min(start + unitLength, source.lengthInBytes)
+        let end = min(start + unitLength, disk.source.lengthInBytes)
         var ranges: [ByteRange] = []
         while position < end {
             let extent = try extentAtPosition()
@@ -71,15 +67,9 @@ struct UnitCursor {
         if let current, current.offset <= position, position < current.end {
             return Extent(offset: position, length: current.end - position, kind: current.kind)
         }
-        let extent = try source.extent(at: position)
+        let (extent, reason) = try disk.extent(at: position)
         current = extent
-        if extent.kind == .hole {
-            skippedTotal.extents += 1
-            skippedTotal.lengthInBytes += extent.length
-            if extent.length > Int64(Chunk.size), skipped.count < Manifest.maximumListedExtents {
-                skipped.append(SkippedExtent(offset: extent.offset, length: extent.length, reason: Self.holeReason))
-            }
-        }
+        if extent.kind == .hole { skipped.add(extent, reason) }
         return extent
     }
 }

@@ -30,6 +30,8 @@ public struct Journal: Sendable, Hashable, Codable {
     public var clusterSizeInBytes: Int
     /// The disks, in the machine's order.
     public var disks: [JournalDisk]
+    /// What becomes of free space; nil where nobody looked.
+    public var freeSpace: FreeSpaceRecord?
     /// Records of the disks that are finished, in the same order.
     public var finished: [DiskRecord] = []
 
@@ -83,9 +85,12 @@ public struct JournalDisk: Sendable, Hashable, Codable {
     public var lengthInBytes: Int64
     /// SHA-256 over its length, its first and its last MiB: partition tables and boot code; nil when these cannot be read.
     public var identity: Digest?
+    /// SHA-256 over offset and length, 8 bytes each, little-endian, of all ranges that are left out; nil for none.
+    public var allocation: Digest?
 
     /// Makes a disk's entry.
-    public init(name: String, source: String, lengthInBytes: Int64, identity: Digest?) {
+    public init(name: String, source: String, lengthInBytes: Int64, identity: Digest?, allocation: Digest? = nil) {
+        self.allocation = allocation
         self.name = name
         self.source = source
         self.lengthInBytes = lengthInBytes

@@ -37,6 +37,8 @@ public struct Manifest: Sendable, Hashable, Codable {
     public var disks: [DiskRecord]
     /// SHA-256 of `domain.xml`; nil where there is none.
     public var domainDigest: Digest?
+    /// What became of free space, volume by volume; nil where nobody looked.
+    public var freeSpace: FreeSpaceRecord?
 
     /// Makes a manifest of the current version, not yet sealed.
     public init(

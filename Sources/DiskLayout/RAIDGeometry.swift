@@ -44,7 +44,10 @@ struct RAIDGeometry: Sendable, Hashable {
     let length: Int64
     private let memberLength: Int64
     private var zones: [Zone] = []
-    private var concatenated: [Int64] = []
+    /// Where each member's bytes end in the array, when one is behind the other.
+    private(set) var concatenated: [Int64] = []
+    /// Whether chunks go round over all members from begin to end.
+    var isEvenlyStriped: Bool { pattern == .striped && zones.count == 1 && zones[0].members.count == members }
     private let countsChunksFromZone: Bool
 
     /// Takes the pattern, and the bytes that each member offers; nil for what cannot be.

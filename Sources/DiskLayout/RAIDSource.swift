@@ -12,8 +12,8 @@ public struct RAIDSource: BlockSource {
     public let logicalSectorSize: Int
     /// The largest of the members' in bytes.
     public let physicalSectorSize: Int
-    private let geometry: RAIDGeometry
-    private let members: [(any BlockSource)?]
+    let geometry: RAIDGeometry
+    let members: [(any BlockSource)?]
 
     /// Takes an array's geometry and its members in order, nil for those that are missing.
     init(_ geometry: RAIDGeometry, members: [(any BlockSource)?], name: String) {

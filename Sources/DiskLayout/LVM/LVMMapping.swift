@@ -193,7 +193,7 @@ public final class LVMMapping {
 
 /// A source under another name.
 struct RenamedSource: BlockSource {
-    private let base: any BlockSource
+    let base: any BlockSource
     let name: String
 
     init(_ base: any BlockSource, name: String) {

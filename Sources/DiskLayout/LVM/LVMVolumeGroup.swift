@@ -62,6 +62,10 @@ public struct LVMVolumeGroup: Sendable, Hashable {
         public var extentCount: Int64
         /// Whether it is the store of a snapshot: what it holds are changed blocks, no file system.
         public var isSnapshotStore = false
+        /// Whether others read from it what they have no own copy of: snapshots, thin volumes.
+        ///
+        /// They may need what the file system on it calls free.
+        public var isOrigin = false
 
         /// Segment types in order, each once.
         public var types: [String] {
@@ -83,6 +87,8 @@ public struct LVMVolumeGroup: Sendable, Hashable {
     public var logicalVolumes: [LogicalVolume] = []
     /// What is wrong, in sentences.
     public var findings: [String] = []
+    /// Whether all that the text says of segments is known here: else volumes may use more than is listed.
+    public internal(set) var isUnderstood = true
 
     /// A physical volume that was found: what messages call its device, and its label.
     struct Found: Sendable {
@@ -146,6 +152,9 @@ public struct LVMVolumeGroup: Sendable, Hashable {
         self.sequence = Int(sequence)
         extentLength = extent * 512
         for (key, volume) in section.section("physical_volumes")?.sections ?? [] {
+            if volume.texts("flags").contains("MISSING") {
+                findings.append("the physical volume \(key) was missing when volumes were changed")
+            }
             physicalVolumes.append(
                 PhysicalVolume(
                     key: key, uuid: Self.grouped(volume.text("id") ?? ""), device: nil,
@@ -154,12 +163,17 @@ public struct LVMVolumeGroup: Sendable, Hashable {
                     extentCount: max(volume.integer("pe_count") ?? 0, 0), freeExtents: 0))
         }
         var stores: Set<String> = []
+        var origins: Set<String> = []
         for (name, volume) in section.section("logical_volumes")?.sections ?? [] {
+            if !Self.isUnderstood(volume) { isUnderstood = false }
             let segments = volume.sections.filter { $0.name.hasPrefix("segment") }.compactMap {
                 Self.segment($0.section)
             }
             .sorted { $0.start < $1.start }
             // A snapshot is two logical volumes and a third of this type that joins them, which nobody sees.
+            origins.formUnion(
+                volume.sections.flatMap { [$0.section.text("origin"), $0.section.text("external_origin")] }
+                    .compactMap(\.self))
             if segments.contains(where: { $0.type == "snapshot" }) {
                 stores.formUnion(volume.sections.compactMap { $0.section.text("cow_store") })
                 continue
@@ -170,6 +184,9 @@ public struct LVMVolumeGroup: Sendable, Hashable {
                     name: name, uuid: Self.grouped(volume.text("id") ?? ""),
                     isVisible: volume.texts("status").contains("VISIBLE"), segments: segments,
                     extentCount: max(count, 0)))
+        }
+        for index in logicalVolumes.indices where origins.contains(logicalVolumes[index].name) {
+            logicalVolumes[index].isOrigin = true
         }
         for index in logicalVolumes.indices where stores.contains(logicalVolumes[index].name) {
             // It is what people see of the snapshot, and call by its name.
@@ -195,7 +212,7 @@ public struct LVMVolumeGroup: Sendable, Hashable {
         return overflow ? .max : bytes
     }
 
-    private static func segment(_ section: LVMSection) -> Segment? {
+    static func segment(_ section: LVMSection) -> Segment? {
         guard let start = section.integer("start_extent"), let count = section.integer("extent_count"), start >= 0,
             count > 0, count < 1 << 40, start < 1 << 40, let word = section.text("type")
         else { return nil }

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+public import BlockIO
+internal import Synchronization
+
+/// Finds out what of a set of disks is in use.
+///
+/// Everything is data to begin with. What is taken out is what the one owner of a place calls free - a file system, a
+/// swap area, a volume group - and that only where nothing contradicts it: an unclean, damaged or unknown volume, and
+/// what lies under one, is copied whole.
+public struct AllocationSurvey: Sendable {
+    /// One map a disk, in the order given.
+    public var maps: [AllocationMap] = []
+    /// What was found out about each volume, in the order of the disks, arrays and volume groups.
+    public var volumes: [VolumeUse] = []
+
+    /// Reads what lies on `sources`, and what of it is in use.
+    ///
+    /// - Throws: `BlockError` when there are no threads; what cannot be read is copied whole.
+    public static func read(
+        _ sources: [any BlockSource], _ options: AllocationOptions = AllocationOptions()
+    ) throws(BlockError) -> AllocationSurvey {
+        let leaves = sources.enumerated().map { DiskLeaf(index: $0.offset, base: $0.element) }
+        let layout = try StorageLayout.read(leaves)
+        let candidates = AllocationCandidates(layout)
+        let found = try read(candidates.volumes, options)
+        var survey = AllocationSurvey()
+        var ranges = [[(range: Range<Int64>, reason: String)]](repeating: [], count: sources.count)
+        for (candidate, result) in zip(candidates.volumes, found) {
+            var use = result.use
+            if !result.free.isEmpty {
+                if let places = trace(result.free, of: candidate.volume.source) {
+                    for place in places { ranges[place.disk].append((place.range, result.reason)) }
+                } else {
+                    use.freeLength = 0
+                    use.wholeReason = "members of its array are copied whole"
+                }
+            }
+            survey.volumes.append(use)
+        }
+        for (index, source) in sources.enumerated() {
+            let length = source.lengthInBytes
+            if let map = AllocationMap(lengthInBytes: length, ranges: ranges[index]) {
+                survey.maps.append(map)
+            } else {
+                survey.maps.append(AllocationMap(lengthInBytes: length))
+                for volume in survey.volumes.indices where survey.volumes[volume].disks.contains(index) {
+                    survey.volumes[volume].freeLength = 0
+                    survey.volumes[volume].wholeReason = "volumes on \(source.name) overlap"
+                }
+            }
+        }
+        return survey
+    }
+
+    /// Reads the candidates' free space: those of different disks at the same time, those of one disk in turns.
+    private static func read(
+        _ candidates: [AllocationCandidates.Candidate], _ options: AllocationOptions
+    ) throws(BlockError) -> [FreeSpace] {
+        let groups = Dictionary(grouping: candidates.indices) { candidates[$0].disks.first ?? -1 }.values
+            .sorted { ($0.first ?? 0) < ($1.first ?? 0) }
+        let results = Mutex([Int: FreeSpace]())
+        let next = Mutex(0)
+        try ParallelWork.run(threads: min(max(groups.count, 1), 8)) { _ in
+            while true {
+                let group = next.withLock { next in
+                    defer { next += 1 }
+                    return next
+                }
+                guard group < groups.count else { return }
+                for index in groups[group] {
+                    let space = FreeSpace(candidates[index], options)
+                    results.withLock { $0[index] = space }
+                }
+            }
+        }
+        return results.withLock { results in candidates.indices.compactMap { results[$0] } }
+    }
+
+    /// Follows `ranges` of `source` down to the disks; nil where a place holds other content as well.
+    private static func trace(
+        _ ranges: [Range<Int64>], of source: any BlockSource
+    ) -> [(disk: Int, range: Range<Int64>)]? {
+        var places: [(Int, Range<Int64>)] = []
+        func follow(_ source: any BlockSource, _ range: Range<Int64>) -> Bool {
+            if let leaf = source as? DiskLeaf {
+                places.append((leaf.index, range))
+                return true
+            }
+            guard let composed = source as? any ComposedSource else { return false }
+            return composed.trace(range, follow)
+        }
+        for range in ranges where !follow(source, range) { return nil }
+        return places
+    }
+}
+
+/// A disk of a survey, known by its place in it.
+struct DiskLeaf: BlockSource {
+    let index: Int
+    let base: any BlockSource
+
+    var name: String { base.name }
+    var lengthInBytes: Int64 { base.lengthInBytes }
+    var logicalSectorSize: Int { base.logicalSectorSize }
+    var physicalSectorSize: Int { base.physicalSectorSize }
+    var filePlace: FilePlace? { base.filePlace }
+
+    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
+        try base.read(into: buffer, at: offset)
+    }
+    func extent(at offset: Int64) throws(BlockError) -> Extent { try base.extent(at: offset) }
+}
