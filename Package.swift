@@ -67,7 +67,7 @@ let package = Package(
             name: "coldclone",
             dependencies: [
                 "BlockIO", "CBlkid", "CDeflate", "CISCSI", "CParted", "CZlib", "CZstd", "Capture", "CloneFormat",
-                "Console", "DiskImage", "ISCSI", "Probing", "Verification", arguments,
+                "Console", "DiskImage", "DiskLayout", "ISCSI", "Probing", "Verification", arguments,
             ], swiftSettings: strict),
         .executableTarget(
             name: "coldclone-receiver",

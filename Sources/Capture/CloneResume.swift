@@ -41,7 +41,8 @@ public struct CloneResume: Sendable {
     /// Format and compression are those of the earlier run; memory, threads and retries those of `options`.
     /// - Throws: `CaptureError`; the clone can be resumed again.
     public func run(
-        sources: [any BlockSource], maps: [AllocationMap] = [], agent: Program, options: CaptureOptions, progress: CaptureProgress,
+        sources: [any BlockSource], maps: [AllocationMap] = [], agent: Program, options: CaptureOptions,
+        progress: CaptureProgress,
         cancellation: CancellationFlag
     ) throws(CaptureError) -> CloneCapture.Outcome {
         guard sources.count == journal.disks.count else {
@@ -53,7 +54,8 @@ public struct CloneResume: Sendable {
             try check(source, entry)
             let map = index < maps.count ? maps[index] : nil
             guard map?.digest == entry.allocation else {
-                throw .notResumable(folder: folder, reason: "another part of \(source.name) is in use than at the begin")
+                throw .notResumable(
+                    folder: folder, reason: "another part of \(source.name) is in use than at the begin")
             }
             disks.append(CaptureDisk(name: entry.name, source: source, map: map))
         }

@@ -3,6 +3,7 @@
 public import BlockIO
 internal import CloneFormat
 internal import DiskImage
+internal import DiskLayout
 internal import Synchronization
 
 /// Bytes and the time they took.
@@ -39,21 +40,21 @@ public struct ThroughputMeasurement: Sendable {
 
     private static let blockLength = 1 << 20
 
-    /// Reads `source` as a capture would, in stretches at its begin, middle and end, and keeps samples of its content.
+    /// Reads what is in use of `disk`, in stretches at its begin, middle and end, and keeps samples of its content.
     ///
     /// - Returns: the rate over all stretches, and up to 32 MiB of content, evenly from what was read.
     /// - Throws: `CaptureError` for a read that fails.
     public func read(
-        _ source: any BlockSource, threads: Int = 8
+        _ disk: CaptureDisk, threads: Int = 8
     ) throws(CaptureError) -> (throughput: Throughput, sample: [UInt8]) {
         let stretches: Int64 = 3
-        let stretchLength = source.lengthInBytes / stretches
+        let stretchLength = disk.source.lengthInBytes / stretches
         var total = Throughput(bytes: 0, duration: .zero)
         let samples = Mutex<[UInt8]>([])
         for index in 0..<stretches {
             let start = stretchLength * index / Int64(Self.blockLength) * Int64(Self.blockLength)
             let limit = min(stretchLength, 2 << 30)
-            let part = try readStretch(source, start, limit, threads, samples)
+            let part = try readStretch(disk, start, limit, threads, samples)
             total.bytes += part.bytes
             total.duration += part.duration
         }
@@ -61,8 +62,9 @@ public struct ThroughputMeasurement: Sendable {
     }
 
     private func readStretch(
-        _ source: any BlockSource, _ start: Int64, _ limit: Int64, _ threads: Int, _ samples: borrowing Mutex<[UInt8]>
+        _ disk: CaptureDisk, _ start: Int64, _ limit: Int64, _ threads: Int, _ samples: borrowing Mutex<[UInt8]>
     ) throws(CaptureError) -> Throughput {
+        let source = disk.source
         let clock = ContinuousClock()
         let begin = clock.now
         let deadline = begin + timeLimit / 3
@@ -76,6 +78,9 @@ public struct ThroughputMeasurement: Sendable {
                 let offset = next.add(Int64(Self.blockLength), ordering: .relaxed).oldValue
                 let count = min(Int64(Self.blockLength), min(start + limit, source.lengthInBytes) - offset)
                 guard count > 0 else { return }
+                if let gap = disk.map?.gap(atOrBehind: offset), gap.offset <= offset, gap.end >= offset + count {
+                    continue
+                }
                 do throws(BlockError) {
                     try source.read(into: buffer.prefix(Int(count)), at: offset)
                 } catch {

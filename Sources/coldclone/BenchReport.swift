@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
+internal import BlockIO
 internal import Capture
 internal import CloneFormat
 internal import Console
@@ -11,6 +12,8 @@ struct BenchReport: Encodable {
     struct Source: Encodable {
         var name: String
         var lengthInBytes: Int64
+        /// What a capture would read of it.
+        var bytesToRead: Int64
         var bytesPerSecond: Double?
     }
 
@@ -35,20 +38,37 @@ struct BenchReport: Encodable {
     var compressions: [Compression]
     var recommendedCompression: String?
 
-    init(sources: [Source], target: String, targetRate: Double?, freeBytes: Int64) {
-        self.sources = sources
-        self.target = target
-        targetBytesPerSecond = targetRate
-        targetFreeBytes = freeBytes
+    /// Measures reading `disks`, hashing and compressing what was read, and writing to `folder`.
+    init(
+        measuring disks: [CaptureDisk], _ plan: CapturePlan, _ folder: String, direct: Bool = false,
+        _ measurement: ThroughputMeasurement
+    ) throws {
+        sources = []
         compressions = []
+        target = folder
+        var sample: [UInt8] = []
+        for (disk, planned) in zip(disks, plan.disks) {
+            let (throughput, content) = try measurement.read(disk)
+            sources.append(
+                Source(
+                    name: disk.source.name, lengthInBytes: disk.source.lengthInBytes, bytesToRead: planned.bytesToRead,
+                    bytesPerSecond: throughput.bytesPerSecond))
+            sample += content.prefix(max(64 << 20 - sample.count, 0))
+        }
+        targetBytesPerSecond = try measurement.write(to: folder, direct: direct).bytesPerSecond
+        targetFreeBytes = try Folder.freeSpace(in: folder)
+        for compression in [ImageCompression.none, .zlib, .zstd] {
+            let (throughput, ratio) = try measurement.compute(sample, CaptureOptions(compression: compression))
+            add(compression, throughput, ratio: ratio)
+        }
     }
 
     /// Takes what one compression can do, and works out what a capture with it will.
-    mutating func add(_ compression: ImageCompression, _ throughput: Throughput, ratio: Double) {
+    private mutating func add(_ compression: ImageCompression, _ throughput: Throughput, ratio: Double) {
         // Disks are captured one after the other: the time of all is the sum.
-        let length = sources.reduce(into: 0.0) { $0 += Double($1.lengthInBytes) }
+        let length = sources.reduce(into: 0.0) { $0 += Double($1.bytesToRead) }
         let sourceSeconds = sources.reduce(into: 0.0) { seconds, source in
-            seconds += source.bytesPerSecond.map { Double(source.lengthInBytes) / $0 } ?? 0
+            seconds += source.bytesPerSecond.map { Double(source.bytesToRead) / $0 } ?? 0
         }
         let stages: [(name: String, rate: Double?)] = [
             ("source", sourceSeconds > 0 ? length / sourceSeconds : nil),
@@ -79,16 +99,16 @@ struct BenchReport: Encodable {
 
     /// Returns the tables.
     func text() -> String {
-        var stages = TextTable(columns: [.left("stage"), .right("rate"), .right("100 GB"), .right("all of it")])
+        var stages = TextTable(columns: [.left("stage"), .right("rate"), .right("100 GB"), .right("used data")])
         for source in sources {
             stages.rows.append(
-                ["read \(source.name)"] + Self.times(source.bytesPerSecond, Double(source.lengthInBytes)))
+                ["read \(source.name)"] + Self.times(source.bytesPerSecond, Double(source.bytesToRead)))
         }
-        let length = sources.reduce(into: 0.0) { $0 += Double($1.lengthInBytes) }
+        let length = sources.reduce(into: 0.0) { $0 += Double($1.bytesToRead) }
         stages.rows.append(["write \(target)"] + Self.times(targetBytesPerSecond, length))
         var table = TextTable(columns: [
             .left("compression"), .right("hash and compress"), .right("size"), .right("expected"),
-            .left("bottleneck"), .right("100 GB"), .right("all of it"),
+            .left("bottleneck"), .right("100 GB"), .right("used data"),
         ])
         for row in compressions {
             table.rows.append([
@@ -104,6 +124,16 @@ struct BenchReport: Encodable {
             recommended         --compression \(recommendedCompression ?? "none")
 
             """
+    }
+
+    /// Says which stage sets the pace.
+    func bottleneckText(_ row: Compression) -> String {
+        switch row.bottleneck {
+        case "source": return "as fast as the source can be read"
+        case "cpu": return "as fast as the processors hash and compress"
+        case "target": return "as fast as the target takes it"
+        default: return "at an unknown pace"
+        }
     }
 
     private static func times(_ rate: Double?, _ length: Double) -> [String] {

@@ -17,6 +17,11 @@ struct CaptureCommand: ParsableCommand {
             Each SOURCE is a whole block device, a disk image file, or a LUN, iscsi://HOST[:PORT]/TARGET/LUN; it is \
             opened read-only, and a device is set read-only in the kernel first. The clone's folder is named after the machine and the time.
 
+            What nothing uses is not read: free space of clean ext2/3/4, XFS, btrfs, NTFS, FAT and exFAT, swap, and \
+            extents that no logical volume has. Before that, everything that files and metadata use is held against \
+            what is called free. Whatever is unclean, encrypted, damaged or unknown is copied whole; the manifest says why. \
+            `coldclone plan` shows it beforehand.
+
             EXAMPLES
               coldclone capture /dev/sda --target dir:/mnt/nfs
               coldclone capture /dev/sda /dev/sdb --target dir:/mnt/usb --compression zstd --name web01
@@ -68,6 +73,9 @@ struct CaptureCommand: ParsableCommand {
 
     @Flag(help: "Write images past the page cache where the target grants it: for machines with little memory.")
     var direct = false
+
+    @OptionGroup(title: "Free space")
+    var freeSpace: FreeSpaceArguments
 
     @OptionGroup(title: "iSCSI")
     var iscsi: ISCSIArguments
@@ -131,10 +139,11 @@ struct CaptureCommand: ParsableCommand {
         _ options: CaptureOptions, _ log: Log, _ progress: CaptureProgress, _ cancellation: CancellationFlag
     ) throws -> CloneCapture.Outcome {
         let folder = target?.folder ?? ""
+        let disks = try opening(log, cancellation).open(sources, targetFolder: folder)
+        let used = try UsedSpace(of: disks, as: freeSpace.record, log: log, cancellation: cancellation)
         return try CloneCapture(
-            disks: try opening(log, cancellation).open(sources, targetFolder: folder), target: folder,
-            machine: identity(), agent: Version.program,
-            options: options
+            disks: used.applied(to: disks), target: folder, machine: identity(), agent: Version.program,
+            options: options, freeSpace: used.record
         ).run(progress: progress, cancellation: cancellation)
     }
 
@@ -145,8 +154,13 @@ struct CaptureCommand: ParsableCommand {
         let resume = try CloneResume(folder: folder)
         let paths = sources.isEmpty ? resume.journal.disks.map(\.source) : sources
         let disks = try opening(log, cancellation).open(paths, targetFolder: folder)
+        // As it was begun: what was left out then must be left out now.
+        let maps = try resume.journal.freeSpace.map {
+            try UsedSpace(of: disks, as: $0, log: log, cancellation: cancellation).maps
+        }
         return try resume.run(
-            sources: disks.map(\.source), agent: Version.program, options: options, progress: progress,
+            sources: disks.map(\.source), maps: maps ?? [], agent: Version.program, options: options,
+            progress: progress,
             cancellation: cancellation)
     }
 

@@ -13,7 +13,7 @@ struct Coldclone: ParsableCommand {
             MiB, and a manifest that is written last: without it, there is no clone.
 
             EXAMPLES
-              coldclone bench /dev/sda --target dir:/mnt/nfs
+              coldclone plan /dev/sda --target dir:/mnt/nfs
               coldclone capture /dev/sda /dev/sdb --target dir:/mnt/nfs
               coldclone iscsi luns 10.0.0.1
               coldclone verify /mnt/nfs/SERIAL-20261122T103000Z
@@ -23,7 +23,8 @@ struct Coldclone: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            ProbeCommand.self, BenchCommand.self, CaptureCommand.self, VerifyCommand.self, ISCSICommand.self,
+            ProbeCommand.self, PlanCommand.self, BenchCommand.self, CaptureCommand.self, VerifyCommand.self,
+            ISCSICommand.self,
         ])
 }
 

@@ -13,9 +13,13 @@ struct SourceOpening {
     var connections: Int
     var log: Log
     var cancellation: CancellationFlag
+    /// Whether sources are only looked at: then they may be in use, and stay writable for who uses them.
+    var isOnlyLooking = false
 
     /// Opens every source read-only, after making sure that none is in use or holds the target.
-    func open(_ paths: [String], targetFolder: String) throws -> [CaptureDisk] {
+    ///
+    /// - Parameter targetFolder: where the clone goes; nil where nothing is written.
+    func open(_ paths: [String], targetFolder: String?) throws -> [CaptureDisk] {
         let stack = try BlockStack()
         var disks: [CaptureDisk] = []
         for path in paths {
@@ -32,19 +36,23 @@ struct SourceOpening {
         return disks
     }
 
-    private func openFile(_ path: String, _ stack: BlockStack, _ targetFolder: String) throws -> (String, FileSource) {
+    private func openFile(_ path: String, _ stack: BlockStack, _ targetFolder: String?) throws -> (String, FileSource) {
         let source = try FileSource(path)
-        if let objection = try stack.objection(to: source, targetFolder: targetFolder) {
-            throw CaptureError.invalid(objection, hint: "boot the live system: a clone is taken cold")
+        if let targetFolder, let objection = try stack.objectionToReading(source, targetFolder: targetFolder) {
+            throw CaptureError.invalid(objection, hint: "name another target")
         }
         let base = String(path.split(separator: "/").last ?? "disk")
+        if source.isBlockDevice, isOnlyLooking { return (base, source) }
+        if let targetFolder, let objection = try stack.objection(to: source, targetFolder: targetFolder) {
+            throw CaptureError.invalid(objection, hint: "boot the live system: a clone is taken cold")
+        }
         // Only now: a device that is in use must not be set read-only under its user.
         guard !source.isBlockDevice else { return (base, try FileSource(path, protect: true)) }
         return (String(base.prefix(upTo: base.lastIndex(of: ".") ?? base.endIndex)), source)
     }
 
     private func openUnit(
-        _ text: String, _ stack: BlockStack, _ targetFolder: String, _ others: [CaptureDisk]
+        _ text: String, _ stack: BlockStack, _ targetFolder: String?, _ others: [CaptureDisk]
     ) throws -> (String, ISCSISource) {
         let url = try ISCSIURL(text)
         let log = log
@@ -55,7 +63,7 @@ struct SourceOpening {
                 cancellation: cancellation, onEvent: { log.write(.warning, $0) }))
         let identity = source.unit.identity
         // The kernel may be logged in to the same unit, and the target may lie there.
-        if identity.isAmong(try stack.worldWideNames(beneath: targetFolder)) {
+        if let targetFolder, identity.isAmong(try stack.worldWideNames(beneath: targetFolder)) {
             throw CaptureError.invalid(
                 "the target \(targetFolder) lies on the source \(source.name) (\(identity.wwid ?? ""))",
                 hint: "name another target")

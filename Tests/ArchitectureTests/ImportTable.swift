@@ -35,7 +35,9 @@ struct ImportTable {
             ],
             "coldclone": [
                 "ArgumentParser", "BlockIO", "CBlkid", "CDeflate", "CISCSI", "CLinux", "CParted", "CZlib", "CZstd",
-                "Capture", "CloneFormat", "Console", "DiskImage", "FoundationEssentials", "Glibc", "ISCSI", "Probing",
+                "Capture", "CloneFormat", "Console", "DiskImage", "DiskLayout", "FoundationEssentials", "Glibc",
+                "ISCSI",
+                "Probing",
                 "SystemPackage", "Verification",
             ],
             "coldclone-receiver": [

@@ -14,7 +14,7 @@ internal import Testing
     @Test func readsInThreePlacesAndKeepsContent() throws {
         let folder = try TemporaryFolder()
         let path = try SampleContent.write(SampleContent.bytes(.random, length: 30 << 20), to: folder.file("disk.img"))
-        let (throughput, sample) = try measurement.read(FileSource(path))
+        let (throughput, sample) = try measurement.read(CaptureDisk(name: "disk", source: FileSource(path)))
         #expect(throughput.bytes > 3 << 20 && throughput.bytes <= 30 << 20)
         #expect(try #require(throughput.bytesPerSecond) > 0)
         #expect(sample.count >= 3 << 20 && sample.count <= 32 << 20)
@@ -24,7 +24,9 @@ internal import Testing
         let folder = try TemporaryFolder()
         let path = try SampleContent.write(SampleContent.bytes(.random, length: 6 << 20), to: folder.file("disk.img"))
         let source = FaultySource(try FileSource(path), FaultPlan(.init(.read, .fail(.ioError))))
-        let error = #expect(throws: CaptureError.self) { _ = try measurement.read(source) }
+        let error = #expect(throws: CaptureError.self) {
+            _ = try measurement.read(CaptureDisk(name: "disk", source: source))
+        }
         #expect(error?.description.contains(path) == true)
     }
 

@@ -20,7 +20,7 @@ public struct AllocationSurvey: Sendable {
     public static func read(
         _ sources: [any BlockSource], _ options: AllocationOptions = AllocationOptions()
     ) throws(BlockError) -> AllocationSurvey {
-        let leaves = sources.enumerated().map { DiskLeaf(index: $0.offset, base: $0.element) }
+        let leaves = sources.enumerated().map { DiskLeaf(index: $0.offset, base: $0.element, onRead: options.onRead) }
         let layout = try StorageLayout.read(leaves)
         let candidates = AllocationCandidates(layout)
         let found = try read(candidates.volumes, options)
@@ -99,6 +99,7 @@ public struct AllocationSurvey: Sendable {
 struct DiskLeaf: BlockSource {
     let index: Int
     let base: any BlockSource
+    let onRead: @Sendable (Int) -> Void
 
     var name: String { base.name }
     var lengthInBytes: Int64 { base.lengthInBytes }
@@ -108,6 +109,7 @@ struct DiskLeaf: BlockSource {
 
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
         try base.read(into: buffer, at: offset)
+        onRead(buffer.count)
     }
     func extent(at offset: Int64) throws(BlockError) -> Extent { try base.extent(at: offset) }
 }

@@ -36,6 +36,8 @@ public struct AllocationOptions: Sendable {
     public var skipsPageFiles = false
     /// Called now and then; false stops the work, which then ends in whole copies.
     public var goesOn: @Sendable () -> Bool = { true }
+    /// Called with the number of bytes that were read.
+    public var onRead: @Sendable (Int) -> Void = { _ in }
 
     /// Makes the safe options.
     public init() {}
