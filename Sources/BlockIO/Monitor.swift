@@ -19,7 +19,12 @@ public final class Monitor<State>: @unchecked Sendable {
         pthread_mutex_init(mutex, nil)
         condition = .allocate(capacity: 1)
         condition.initialize(to: pthread_cond_t())
-        pthread_cond_init(condition, nil)
+        // Deadlines must not move when somebody sets the clock.
+        var attributes = pthread_condattr_t()
+        pthread_condattr_init(&attributes)
+        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+        pthread_cond_init(condition, &attributes)
+        pthread_condattr_destroy(&attributes)
     }
 
     deinit {
@@ -49,6 +54,28 @@ public final class Monitor<State>: @unchecked Sendable {
         while true {
             if let value = body(&state) { return value }
             pthread_cond_wait(condition, mutex)
+        }
+    }
+
+    /// Waits like `wait`, and no longer than `timeout`; nil when it is over.
+    ///
+    /// pthread_cond_timedwait(3).
+    public func wait<Value>(for timeout: Duration, _ body: (inout State) -> Value?) -> Value? {
+        var deadline = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &deadline)
+        // A hundred years are as good as for ever, and fit.
+        let (seconds, attoseconds) = min(max(timeout, .zero), .seconds(3_153_600_000)).components
+        let nanoseconds = deadline.tv_nsec + Int(attoseconds / 1_000_000_000)
+        deadline.tv_sec += Int(seconds) + nanoseconds / 1_000_000_000
+        deadline.tv_nsec = nanoseconds % 1_000_000_000
+        pthread_mutex_lock(mutex)
+        defer {
+            pthread_cond_broadcast(condition)
+            pthread_mutex_unlock(mutex)
+        }
+        while true {
+            if let value = body(&state) { return value }
+            if pthread_cond_timedwait(condition, mutex, &deadline) == ETIMEDOUT { return body(&state) }
         }
     }
 }

@@ -40,6 +40,13 @@ public final class CancellationFlag: Sendable {
         return number
     }
 
+    /// Makes a flag that is set when this one is, or by itself.
+    public func makeChild() -> CancellationFlag {
+        let child = CancellationFlag()
+        _ = onCancel { [weak child] in child?.cancel() }
+        return child
+    }
+
     /// Forgets an action that is not wanted any more.
     public func removeAction(_ number: Int) { actions.withLock { $0[number] = nil } }
 }

@@ -25,6 +25,14 @@ public struct CaptureOptions: Sendable, Hashable {
     public var retries = 1
     /// Longest time that is spent on a disk's bad places; nil for as long as it takes.
     public var recoveryTimeLimit: Duration?
+    /// Most bytes that are read a second from all disks together; nil for as many as there come.
+    public var rateLimit: Int?
+    /// Whether clusters are compressed only while the target is what everything waits for.
+    public var adaptsCompression = false
+    /// Most disks that are captured at the same time, each of another lane.
+    public var parallelDisks = 4
+    /// Number of captures that share memory and what an interruption may cost.
+    var sharers = 1
 
     /// Makes options; the defaults are an uncompressed qcow2 image with 64 KiB clusters and 256 MiB in flight.
     public init(
@@ -47,7 +55,7 @@ public struct CaptureOptions: Sendable, Hashable {
     /// a unit and, compressing, as much again. What is in flight is done again after an interruption, and is bounded.
     func threadCount(unitLength: Int) -> Int {
         let perThread = unitLength * (compression == .none ? 1 : 2)
-        let affordable = max(min(memoryLimit / perThread, CheckpointLog.maximumLoss / 2 / unitLength), 1)
+        let affordable = max(min(memoryLimit / perThread, CheckpointLog.maximumLoss / 2 / unitLength) / sharers, 1)
         return min(jobs ?? min(max(ParallelWork.processorCount * 4, 8), 64), affordable)
     }
 }
@@ -60,12 +68,17 @@ public struct CaptureDisk: Sendable {
     public var source: any BlockSource
     /// What of it is in use; nil for all.
     public var map: AllocationMap?
+    /// What it shares with others, such as a spindle or a controller's link.
+    ///
+    /// Disks of one lane are captured one after the other.
+    public var lane: String
 
     /// Makes a disk to be captured.
-    public init(name: String, source: any BlockSource, map: AllocationMap? = nil) {
+    public init(name: String, source: any BlockSource, map: AllocationMap? = nil, lane: String = "") {
         self.name = name
         self.source = source
         self.map = map
+        self.lane = lane
     }
 }
 

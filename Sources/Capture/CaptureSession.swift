@@ -3,6 +3,7 @@
 internal import BlockIO
 internal import CloneFormat
 internal import DiskImage
+internal import Synchronization
 internal import Verification
 
 /// The work of a capture in a clone's folder, whether it is new or goes on.
@@ -11,9 +12,9 @@ struct CaptureSession {
     var journal: Journal
     let disks: [CaptureDisk]
     let agent: Program
-    let options: CaptureOptions
+    private(set) var options: CaptureOptions
     let progress: CaptureProgress
-    let cancellation: CancellationFlag
+    private(set) var cancellation: CancellationFlag
 
     init(
         folder: String, journal: Journal, disks: [CaptureDisk], agent: Program, options: CaptureOptions,
@@ -29,15 +30,10 @@ struct CaptureSession {
     }
 
     /// Captures what is not captured yet, and writes the manifest.
-    mutating func run(_ events: EventLog) throws(CaptureError) -> CloneCapture.Outcome {
+    func run(_ events: EventLog) throws(CaptureError) -> CloneCapture.Outcome {
         do throws(CaptureError) {
             progress.begin(bytesToRead: try bytesToRead())
-            var records = try keepFinished(events)
-            for (order, disk) in disks.enumerated().dropFirst(records.count) {
-                records.append(try capture(disk, order, events))
-                journal.finished = records
-                try store(journal)
-            }
+            let records = try captureRest(behind: try keepFinished(events), events)
             if cancellation.isCancelled { throw .cancelled(folder: folder) }
             events.append(CloneEvent(.captureFinished, bytesRead: progress.bytesRead))
             events.synchronize()
@@ -50,15 +46,15 @@ struct CaptureSession {
         }
     }
 
-    /// Returns the journal's bytes.
-    func encodedJournal() throws(CaptureError) -> [UInt8] {
+    /// Returns the bytes of `journal`.
+    static func encoded(_ journal: Journal) throws(CaptureError) -> [UInt8] {
         do { return try journal.encoded() } catch {
             throw .format(.damaged(file: Journal.fileName, reason: "\(error)"))
         }
     }
 
     private func store(_ journal: Journal) throws(CaptureError) {
-        let bytes = try encodedJournal()
+        let bytes = try Self.encoded(journal)
         do throws(BlockError) {
             try Folder.writeDurably(bytes, to: Journal.fileName, in: folder, replacing: true)
         } catch {
@@ -73,6 +69,7 @@ struct CaptureSession {
         var kept: [DiskRecord] = []
         for record in journal.finished {
             progress.enter(disk: record.name)
+            defer { progress.leave(disk: record.name) }
             let problems: [Problem]
             do throws(VerificationError) {
                 problems = try CloneVerification(folder: folder).problems(
@@ -102,8 +99,79 @@ struct CaptureSession {
         return total
     }
 
-    private func capture(_ disk: CaptureDisk, _ order: Int, _ events: EventLog) throws(CaptureError) -> DiskRecord {
+    /// What the disks' threads share.
+    private struct Shared {
+        var journal: Journal
+        var records: [Int: DiskRecord]
+        var nextLane = 0
+        var failure: CaptureError?
+
+        mutating func takeLane(of lanes: [[Int]]) -> [Int]? {
+            guard failure == nil, nextLane < lanes.count else { return nil }
+            defer { nextLane += 1 }
+            return lanes[nextLane]
+        }
+    }
+
+    /// Captures the disks behind those of `kept`: lanes at the same time, disks of one lane one after the other.
+    private func captureRest(
+        behind kept: [DiskRecord], _ events: EventLog
+    ) throws(CaptureError) -> [DiskRecord] {
+        var lanes: [[Int]] = []
+        for order in disks.indices.dropFirst(kept.count) {
+            if let lane = lanes.firstIndex(where: { disks[$0[0]].lane == disks[order].lane }) {
+                lanes[lane].append(order)
+            } else {
+                lanes.append([order])
+            }
+        }
+        var session = self
+        session.options.sharers = max(min(lanes.count, options.parallelDisks), 1)
+        // One that fails stops the others: what they have is kept for a resumption.
+        session.cancellation = cancellation.makeChild()
+        let work = (session: session, lanes: lanes)
+        let pacer = options.rateLimit.map { Pacer(bytesPerSecond: $0, cancellation: work.session.cancellation) }
+        let records = Dictionary(kept.enumerated().map { ($0.offset, $0.element) }) { $1 }
+        let shared = Mutex(Shared(journal: journal, records: records))
+        do throws(BlockError) {
+            try ParallelWork.run(threads: min(lanes.count, work.session.options.sharers)) { _ in
+                while let lane = shared.withLock({ $0.takeLane(of: work.lanes) }) {
+                    for order in lane {
+                        do throws(CaptureError) {
+                            let record = try work.session.capture(work.session.disks[order], order, events, pacer)
+                            try shared.withLock { shared in work.session.keep(record, order, in: &shared) }.get()
+                        } catch {
+                            shared.withLock { if $0.failure == nil { $0.failure = error } }
+                            return work.session.cancellation.cancel()
+                        }
+                    }
+                }
+            }
+        } catch {
+            throw .io(error)
+        }
+        return try shared.withLock { shared -> Result<[DiskRecord], CaptureError> in
+            if let failure = shared.failure { return .failure(failure) }
+            return .success(disks.indices.compactMap { shared.records[$0] })
+        }.get()
+    }
+
+    /// Keeps a finished disk's record, in the journal once all before it are finished.
+    private func keep(_ record: DiskRecord, _ order: Int, in shared: inout Shared) -> Result<Void, CaptureError> {
+        shared.records[order] = record
+        shared.journal.finished = []
+        for order in disks.indices {
+            guard let record = shared.records[order] else { break }
+            shared.journal.finished.append(record)
+        }
+        do throws(CaptureError) { return .success(try store(shared.journal)) } catch { return .failure(error) }
+    }
+
+    private func capture(
+        _ disk: CaptureDisk, _ order: Int, _ events: EventLog, _ pacer: Pacer?
+    ) throws(CaptureError) -> DiskRecord {
         progress.enter(disk: disk.name)
+        defer { progress.leave(disk: disk.name) }
         events.append(CloneEvent(.diskStarted, disk: disk.name, message: disk.source.name))
         let clock = ContinuousClock()
         let start = clock.now
@@ -111,7 +179,9 @@ struct CaptureSession {
         let chunkFile = "\(disk.name).chunks"
         let length = disk.source.lengthInBytes
         let files = DiskFiles(folder: folder, disk: disk, cloneUUID: cloneUUID, options: options)
-        let result = try files.open(progress: progress, cancellation: cancellation, events: events).run()
+        let result = try files.open(
+            progress: progress, cancellation: cancellation, events: events, pacer: pacer
+        ).run()
         let unreadable = result.unreadable.reduce(0) { $0 + $1.length }
         try writeRescueMap(of: disk, result.unreadable)
         events.append(

@@ -44,9 +44,14 @@ final class CheckpointLog: Sendable {
 
     /// Continues `journal`, of which `journalEnd` bytes are good, behind the unit with ticket `firstTicket` - 1.
     ///
-    /// - Parameter inFlight: bytes of units that threads hold at most.
-    init(journal: FileSink, journalEnd: Int64, firstTicket: Int, image: any BlockSink, inFlight: Int64) {
-        maximumLag = max(Int64(Self.maximumLoss) - inFlight, Int64(Self.maximumLoss) / 2)
+    /// - Parameters:
+    ///   - inFlight: bytes of units that threads hold at most.
+    ///   - sharers: captures that are interrupted together.
+    init(
+        journal: FileSink, journalEnd: Int64, firstTicket: Int, image: any BlockSink, inFlight: Int64, sharers: Int = 1
+    ) {
+        let share = Int64(Self.maximumLoss / max(sharers, 1))
+        maximumLag = max(share - inFlight, share / 2)
         self.journal = journal
         self.image = image
         state = Monitor(State(durableTicket: firstTicket, journalEnd: journalEnd))

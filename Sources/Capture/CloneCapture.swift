@@ -56,7 +56,8 @@ public struct CloneCapture: Sendable {
                     identity: DiskIdentity.digest(of: $0.source), allocation: $0.map?.digest)
             })
         journal.freeSpace = freeSpace
-        var session = CaptureSession(
+        if options.adaptsCompression { journal.adaptsCompression = true }
+        let session = CaptureSession(
             folder: "\(target)/\(id)", journal: journal, disks: disks, agent: agent, options: options,
             progress: progress, cancellation: cancellation)
         let events = try createFolder(session)
@@ -65,7 +66,7 @@ public struct CloneCapture: Sendable {
     }
 
     private func createFolder(_ session: CaptureSession) throws(CaptureError) -> EventLog {
-        let bytes = try session.encodedJournal()
+        let bytes = try CaptureSession.encoded(session.journal)
         do throws(BlockError) {
             try Folder.create(session.folder)
             try Folder.writeDurably(bytes, to: Journal.fileName, in: session.folder)

@@ -3,7 +3,7 @@
 public import BlockIO
 public import CloneFormat
 internal import DiskImage
-public import DiskLayout
+internal import DiskLayout
 
 /// Goes on with a capture that was interrupted: a signal, a power cut, a target that went away.
 ///
@@ -35,29 +35,30 @@ public struct CloneResume: Sendable {
         }
     }
 
-    /// Captures what is missing from `sources`, which are the journal's disks in its order, and writes the manifest.
+    /// Captures what is missing from `disks`, which are the journal's in its order, and writes the manifest.
     ///
-    /// `maps` are the sources', made anew as the journal's `freeSpace` says; empty where nothing is left out.
+    /// Their maps are made anew as the journal's `freeSpace` says; their names are the journal's.
     /// Format and compression are those of the earlier run; memory, threads and retries those of `options`.
     /// - Throws: `CaptureError`; the clone can be resumed again.
     public func run(
-        sources: [any BlockSource], maps: [AllocationMap] = [], agent: Program, options: CaptureOptions,
+        disks named: [CaptureDisk], agent: Program, options: CaptureOptions,
         progress: CaptureProgress,
         cancellation: CancellationFlag
     ) throws(CaptureError) -> CloneCapture.Outcome {
-        guard sources.count == journal.disks.count else {
+        guard named.count == journal.disks.count else {
             throw .notResumable(
-                folder: folder, reason: "it is of \(journal.disks.count) disks, and \(sources.count) are named")
+                folder: folder, reason: "it is of \(journal.disks.count) disks, and \(named.count) are named")
         }
         var disks: [CaptureDisk] = []
-        for (index, (entry, source)) in zip(journal.disks, sources).enumerated() {
-            try check(source, entry)
-            let map = index < maps.count ? maps[index] : nil
-            guard map?.digest == entry.allocation else {
+        for (entry, disk) in zip(journal.disks, named) {
+            try check(disk.source, entry)
+            guard disk.map?.digest == entry.allocation else {
                 throw .notResumable(
-                    folder: folder, reason: "another part of \(source.name) is in use than at the begin")
+                    folder: folder, reason: "another part of \(disk.source.name) is in use than at the begin")
             }
-            disks.append(CaptureDisk(name: entry.name, source: source, map: map))
+            var disk = disk
+            disk.name = entry.name
+            disks.append(disk)
         }
         var options = options
         guard let format = ImageFormat(rawValue: journal.imageFormat),
@@ -65,13 +66,14 @@ public struct CloneResume: Sendable {
         else { throw .notResumable(folder: folder, reason: "its format is not known to this release") }
         options.format = format
         options.compression = compression
+        options.adaptsCompression = journal.adaptsCompression ?? false
         options.level = journal.level
         options.clusterSize = journal.clusterSizeInBytes
         try options.check(disks)
         let events: EventLog
         do throws(BlockError) { events = try EventLog(resuming: folder) } catch { throw .io(error) }
         events.append(CloneEvent(.captureResumed, message: "\(agent.name) \(agent.version)"))
-        var session = CaptureSession(
+        let session = CaptureSession(
             folder: folder, journal: journal, disks: disks, agent: agent, options: options, progress: progress,
             cancellation: cancellation)
         return try session.run(events)

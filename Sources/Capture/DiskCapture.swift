@@ -41,6 +41,9 @@ final class DiskCapture: Sendable {
     private let health = Mutex(Health())
     private let options: CaptureOptions
     private let folder: String
+    private let pacer: Pacer?
+    /// Threads that are about to give content to the target, or wait until it has it.
+    private let writing = Atomic<Int>(0)
 
     /// Prepares the capture of a disk, behind `resumed` where an earlier run has left something.
     ///
@@ -48,8 +51,9 @@ final class DiskCapture: Sendable {
     init(
         disk: DiskExtents, writer: any ImageWriter, chunkFile: ChunkFileWriter, options: CaptureOptions,
         folder: String, progress: CaptureProgress, cancellation: CancellationFlag, checkpoints: CheckpointLog? = nil,
-        resumed: ResumedDisk? = nil
+        resumed: ResumedDisk? = nil, pacer: Pacer? = nil
     ) {
+        self.pacer = pacer
         self.checkpoints = checkpoints
         source = disk.source
         self.writer = writer
@@ -136,11 +140,15 @@ final class DiskCapture: Sendable {
         while let next = try nextUnit() {
             let missing = try fill(unit, from: next)
             unit.storesAll = !missing.isEmpty
+            // Half of the threads wait for the target: what is compressed now costs nobody time.
+            unit.skipsCompression = options.adaptsCompression && writing.load(ordering: .relaxed) * 2 < threads
             let digests = chunkDigests(unit)
             do throws(ImageError) { try writer.prepare(unit) } catch { throw .image(error) }
             guard turnstile.enter(next.ticket) else { return }
             let slot = try place(unit, digests)
             turnstile.leave()
+            writing.add(1, ordering: .relaxed)
+            defer { writing.subtract(1, ordering: .relaxed) }
             do throws(ImageError) { try writer.write(unit) } catch { throw .image(error) }
             try note(unit, digests, missing, ticket: next.ticket)
             if let slot, !missing.isEmpty {
@@ -205,6 +213,7 @@ final class DiskCapture: Sendable {
             let start = Int(range.offset - next.offset)
             content.part(filled, start - filled).clear()
             filled = start + Int(range.length)
+            pacer?.take(range.length)
             do throws(BlockError) {
                 try source.read(into: content.part(start, Int(range.length)), at: range.offset)
                 progress.addRead(range.length)

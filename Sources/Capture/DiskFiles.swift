@@ -18,14 +18,14 @@ struct DiskFiles {
 
     /// Opens image, chunk file and journal, and returns the capture that fills them.
     func open(
-        progress: CaptureProgress, cancellation: CancellationFlag, events: EventLog
+        progress: CaptureProgress, cancellation: CancellationFlag, events: EventLog, pacer: Pacer?
     ) throws(CaptureError) -> DiskCapture {
         let result: Result<DiskCapture, CaptureError>
         do throws(BlockError) {
             if Folder.exists(journalPath), Folder.exists(imagePath) {
-                result = try reopen(progress, cancellation, events)
+                result = try reopen(progress, cancellation, events, pacer)
             } else {
-                result = try begin(progress, cancellation)
+                result = try begin(progress, cancellation, pacer)
             }
         } catch {
             throw .io(error)
@@ -35,15 +35,15 @@ struct DiskFiles {
 
     /// Makes the files anew: what is left of them without a journal, nobody could vouch for.
     private func begin(
-        _ progress: CaptureProgress, _ cancellation: CancellationFlag
+        _ progress: CaptureProgress, _ cancellation: CancellationFlag, _ pacer: Pacer?
     ) throws(BlockError) -> Result<DiskCapture, CaptureError> {
         for path in [imagePath, chunkPath, journalPath] { try Folder.remove(path) }
         let image = try FileSink(creating: imagePath, direct: options.writesDirect)
-        return try make(image, state: DiskResume.State(), resume: nil, progress, cancellation)
+        return try make(image, state: DiskResume.State(), resume: nil, progress, cancellation, pacer)
     }
 
     private func reopen(
-        _ progress: CaptureProgress, _ cancellation: CancellationFlag, _ events: EventLog
+        _ progress: CaptureProgress, _ cancellation: CancellationFlag, _ events: EventLog, _ pacer: Pacer?
     ) throws(BlockError) -> Result<DiskCapture, CaptureError> {
         let image = try FileSink(resuming: imagePath, direct: options.writesDirect)
         let probe: any ImageWriter
@@ -53,19 +53,19 @@ struct DiskFiles {
             let resume = DiskResume(
                 path: journalPath, cloneUUID: cloneUUID, diskLength: length, unitLength: probe.unitLength,
                 threads: threads, cancellation: cancellation)
-        else { return try begin(progress, cancellation) }
+        else { return try begin(progress, cancellation, pacer) }
         let state: DiskResume.State
         do throws(CaptureError) { state = try resume.verify(probe) } catch { return .failure(error) }
         if cancellation.isCancelled { return .failure(.cancelled(folder: folder)) }
         events.append(
             CloneEvent(.diskResumed, disk: disk.name, message: "\(state.unitCount) units re-read and found whole"))
         try Folder.remove(chunkPath)
-        return try make(image, state: state, resume: resume, progress, cancellation)
+        return try make(image, state: state, resume: resume, progress, cancellation, pacer)
     }
 
     private func make(
         _ image: FileSink, state: DiskResume.State, resume: DiskResume?, _ progress: CaptureProgress,
-        _ cancellation: CancellationFlag
+        _ cancellation: CancellationFlag, _ pacer: Pacer?
     ) throws(BlockError) -> Result<DiskCapture, CaptureError> {
         let writer: any ImageWriter
         do throws(CaptureError) { writer = try makeWriter(image) } catch { return .failure(error) }
@@ -91,11 +91,12 @@ struct DiskFiles {
         let inFlight = Int64(options.threadCount(unitLength: writer.unitLength) * writer.unitLength)
         let checkpoints = CheckpointLog(
             journal: journal, journalEnd: state.journalEnd, firstTicket: state.unitCount, image: image,
-            inFlight: inFlight)
+            inFlight: inFlight, sharers: options.sharers)
         return .success(
             DiskCapture(
                 disk: DiskExtents(disk), writer: writer, chunkFile: chunks, options: options, folder: folder,
-                progress: progress, cancellation: cancellation, checkpoints: checkpoints, resumed: resumed))
+                progress: progress, cancellation: cancellation, checkpoints: checkpoints, resumed: resumed,
+                pacer: pacer))
     }
 
     private func makeWriter(_ sink: FileSink) throws(CaptureError) -> any ImageWriter {

@@ -26,6 +26,8 @@ public struct Journal: Sendable, Hashable, Codable {
     public var compression: String
     /// The compressor's level; nil for the default.
     public var level: Int?
+    /// Whether clusters are compressed only while the target is what everything waits for; nil for always.
+    public var adaptsCompression: Bool?
     /// Bytes a qcow2 cluster.
     public var clusterSizeInBytes: Int
     /// The disks, in the machine's order.

@@ -70,6 +70,8 @@ public final class ImageUnit: @unchecked Sendable {
     let compressor: ClusterCompressor?
     /// Whether all of the content is to be stored as it is, zeros too, so that it can be written again.
     public var storesAll = false
+    /// Whether content is to be stored uncompressed although there is a compressor.
+    public var skipsCompression = false
     /// What is to be stored, ascending.
     var pieces: [Piece] = []
     /// What is to be written where.

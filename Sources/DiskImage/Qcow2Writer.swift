@@ -91,7 +91,7 @@ public final class Qcow2Writer: ImageWriter {
                 continue
             }
             if cluster.isAllZero { continue }
-            if let compressor = unit.compressor, let memory = unit.packed?.bytes,
+            if !unit.skipsCompression, let compressor = unit.compressor, let memory = unit.packed?.bytes,
                 let count = compressor.compress(cluster, into: memory.part(packed, worthwhile))
             {
                 unit.pieces.append(.init(offset: offset, count: count, packedOffset: packed))

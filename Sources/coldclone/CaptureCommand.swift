@@ -47,8 +47,9 @@ struct CaptureCommand: ParsableCommand {
     @Option(help: "Format of the images.")
     var format: ImageFormat = .qcow2
 
-    @Option(help: "Compression of qcow2 images.")
-    var compression: ImageCompression = .none
+    @Option(
+        help: "Compression of qcow2 images; auto compresses with zstd while the target is what everything waits for.")
+    var compression: CompressionChoice = .fixed(.none)
 
     @Option(help: "Compression level: zlib 1 to 12, zstd 1 to 22. (default: the fastest that shrinks well)")
     var level: Int?
@@ -64,6 +65,15 @@ struct CaptureCommand: ParsableCommand {
 
     @Option(help: "Threads that read, hash, compress and write. (default: four a processor)")
     var jobs: Int?
+
+    @Option(help: "Most bytes that are read a second, such as 50MiB.")
+    var rateLimit: ByteSize?
+
+    @Option(
+        help:
+            "Most disks that are read at the same time; those behind one RAID controller or USB link are read in turns."
+    )
+    var parallelDisks = 4
 
     @Option(help: "How often bad sectors are read again, after everything else is safe.")
     var retries = 1
@@ -101,8 +111,9 @@ struct CaptureCommand: ParsableCommand {
         }
         if let jobs, !(1...1024).contains(jobs) { throw ValidationError("--jobs is 1 to 1024") }
         if !(1...16).contains(iscsiConnections) { throw ValidationError("--iscsi-connections is 1 to 16") }
+        if !(1...64).contains(parallelDisks) { throw ValidationError("--parallel-disks is 1 to 64") }
         if !(0...1000).contains(retries) { throw ValidationError("--retries is 0 to 1000") }
-        if format == .raw, compression != .none {
+        if format == .raw, compression != .fixed(.none) {
             throw ValidationError("a raw image cannot be compressed: use --format qcow2, or --compression none")
         }
     }
@@ -112,8 +123,11 @@ struct CaptureCommand: ParsableCommand {
         SignalWatcher.start { cancellation.cancel() }
         let log = Log(level: logLevel)
         var options = CaptureOptions(
-            format: format, compression: compression, level: level, clusterSize: clusterSize.bytes,
+            format: format, compression: compression.compression, level: level, clusterSize: clusterSize.bytes,
             memoryLimit: memory.bytes, jobs: jobs, writesDirect: direct)
+        options.adaptsCompression = compression == .auto
+        options.rateLimit = rateLimit?.bytes
+        options.parallelDisks = parallelDisks
         options.retries = retries
         options.recoveryTimeLimit = timeoutPerDisk.seconds == 0 ? nil : .seconds(timeoutPerDisk.seconds)
         let progress = CaptureProgress()
@@ -155,12 +169,11 @@ struct CaptureCommand: ParsableCommand {
         let paths = sources.isEmpty ? resume.journal.disks.map(\.source) : sources
         let disks = try opening(log, cancellation).open(paths, targetFolder: folder)
         // As it was begun: what was left out then must be left out now.
-        let maps = try resume.journal.freeSpace.map {
-            try UsedSpace(of: disks, as: $0, log: log, cancellation: cancellation).maps
+        let used = try resume.journal.freeSpace.map {
+            try UsedSpace(of: disks, as: $0, log: log, cancellation: cancellation)
         }
         return try resume.run(
-            sources: disks.map(\.source), maps: maps ?? [], agent: Version.program, options: options,
-            progress: progress,
+            disks: used?.applied(to: disks) ?? disks, agent: Version.program, options: options, progress: progress,
             cancellation: cancellation)
     }
 

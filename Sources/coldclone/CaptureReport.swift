@@ -83,7 +83,7 @@ extension CaptureProgress {
         guard bytesToRead > 0 else { return nil }
         let skipped = bytesSkipped
         return ProgressSample(
-            label: "capturing \(currentDisk)", done: bytesRead, total: bytesToRead,
+            label: "capturing \(currentDisks.joined(separator: ", "))", done: bytesRead, total: bytesToRead,
             extra: skipped > 0 ? "\(HumanBytes.format(skipped)) skipped" : "")
     }
 }

@@ -89,7 +89,11 @@ struct UsedSpace {
     /// Returns `disks`, each with its map.
     func applied(to disks: [CaptureDisk]) -> [CaptureDisk] {
         guard maps.count == disks.count else { return disks }
-        return zip(disks, maps).map { CaptureDisk(name: $0.name, source: $0.source, map: $1) }
+        return zip(disks, maps).map { disk, map in
+            var disk = disk
+            disk.map = map
+            return disk
+        }
     }
 
     private final class Counter: Sendable {

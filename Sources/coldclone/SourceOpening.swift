@@ -21,39 +21,45 @@ struct SourceOpening {
     /// - Parameter targetFolder: where the clone goes; nil where nothing is written.
     func open(_ paths: [String], targetFolder: String?) throws -> [CaptureDisk] {
         let stack = try BlockStack()
+        let hasDevices = paths.contains { $0.hasPrefix("/dev/") }
+        let lanes = DiskLanes(hasDevices ? MachineProbe(Sysroot()).hardware() : Machine())
         var disks: [CaptureDisk] = []
         for path in paths {
-            let (stem, source): (String, any BlockSource) =
+            let (stem, lane, source): (String, String, any BlockSource) =
                 if path.hasPrefix(ISCSIURL.scheme) {
                     try openUnit(path, stack, targetFolder, disks)
                 } else {
-                    try openFile(path, stack, targetFolder)
+                    try openFile(path, stack, targetFolder, lanes)
                 }
-            disks.append(CaptureDisk(name: uniqueName(stem, among: disks), source: source))
+            disks.append(CaptureDisk(name: uniqueName(stem, among: disks), source: source, lane: lane))
             log.write(
                 .info, "\(source.name): disk \(disks.last?.name ?? ""), \(source.lengthInBytes) bytes")
         }
         return disks
     }
 
-    private func openFile(_ path: String, _ stack: BlockStack, _ targetFolder: String?) throws -> (String, FileSource) {
+    private func openFile(
+        _ path: String, _ stack: BlockStack, _ targetFolder: String?, _ lanes: DiskLanes
+    ) throws -> (String, String, FileSource) {
         let source = try FileSource(path)
         if let targetFolder, let objection = try stack.objectionToReading(source, targetFolder: targetFolder) {
             throw CaptureError.invalid(objection, hint: "name another target")
         }
         let base = String(path.split(separator: "/").last ?? "disk")
-        if source.isBlockDevice, isOnlyLooking { return (base, source) }
+        if source.isBlockDevice, isOnlyLooking { return (base, lanes.lane(of: path), source) }
         if let targetFolder, let objection = try stack.objection(to: source, targetFolder: targetFolder) {
             throw CaptureError.invalid(objection, hint: "boot the live system: a clone is taken cold")
         }
         // Only now: a device that is in use must not be set read-only under its user.
-        guard !source.isBlockDevice else { return (base, try FileSource(path, protect: true)) }
-        return (String(base.prefix(upTo: base.lastIndex(of: ".") ?? base.endIndex)), source)
+        guard !source.isBlockDevice else { return (base, lanes.lane(of: path), try FileSource(path, protect: true)) }
+        let stem = String(base.prefix(upTo: base.lastIndex(of: ".") ?? base.endIndex))
+        // Files of one file system share its disks.
+        return (stem, "files on \(source.deviceNumber)", source)
     }
 
     private func openUnit(
         _ text: String, _ stack: BlockStack, _ targetFolder: String?, _ others: [CaptureDisk]
-    ) throws -> (String, ISCSISource) {
+    ) throws -> (String, String, ISCSISource) {
         let url = try ISCSIURL(text)
         let log = log
         let source = try ISCSISource(
@@ -76,7 +82,7 @@ struct SourceOpening {
                 hint: "name each disk once, by one of its paths")
         }
         let tail = url.target.description.split(separator: ":").last ?? ""
-        return ("lun-\(identity.serial ?? String(tail))-\(url.lun)", source)
+        return ("lun-\(identity.serial ?? String(tail))-\(url.lun)", "iscsi \(url.portal)", source)
     }
 
     private func uniqueName(_ stem: String, among disks: [CaptureDisk]) -> String {

@@ -65,7 +65,8 @@ internal import Verification
 
         func resume(_ clone: String, _ source: (any BlockSource)? = nil) throws -> CloneCapture.Outcome {
             try CloneResume(folder: clone).run(
-                sources: [source ?? FileSource(path)], agent: Program(name: "test", version: "0"),
+                disks: [CaptureDisk(name: "any", source: source ?? FileSource(path))],
+                agent: Program(name: "test", version: "0"),
                 options: CaptureOptions(), progress: CaptureProgress(), cancellation: CancellationFlag())
         }
 
@@ -228,8 +229,10 @@ internal import Verification
         let first: any BlockSource =
             damaged ? try FileSource(fixture.path) : FaultySource(try FileSource(fixture.path), unreadable)
         let outcome = try CloneResume(folder: clone).run(
-            sources: [first, try FileSource(fixture.path)], agent: Program(name: "test", version: "0"),
-            options: CaptureOptions(), progress: CaptureProgress(), cancellation: CancellationFlag())
+            disks: [
+                CaptureDisk(name: "a", source: first), CaptureDisk(name: "b", source: try FileSource(fixture.path)),
+            ], agent: Program(name: "test", version: "0"), options: CaptureOptions(), progress: CaptureProgress(),
+            cancellation: CancellationFlag())
         #expect(outcome.manifest.disks.map(\.name) == ["sda", "sdb"])
         #expect(try CloneVerification(folder: clone).run().verdict == .verified)
     }
