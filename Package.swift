@@ -85,10 +85,11 @@ let package = Package(
         tests("CloneFormatTests", ["CZlib", "CloneFormat"]),
         tests("DiskImageTests", ["BlockIO", "DiskImage", system]),
         tests("ProbingTests", ["BlockIO", "CLinux", "CloneFormat", "Probing", "FileSystems"]),
-        tests("DiskLayoutTests", ["BlockIO", "DiskLayout", system]),
+        tests("DiskLayoutTests", ["BlockIO", "DiskLayout", "FileSystems", system]),
         tests("ISCSITests", ["BlockIO", "ISCSI", system]),
         tests("FileSystemsTests", ["BlockIO", "FileSystems"]),
-        tests("CaptureTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Verification", system]),
+        tests(
+            "CaptureTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "DiskLayout", "Verification", system]),
         tests("VerificationTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Verification", system]),
         tests("ConsoleTests", ["Console"]),
         tests("ReceiverTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Receiver", "Verification"]),
