@@ -70,7 +70,8 @@ struct XFSAllocationGroup {
         else { throw damaged("its copy of the superblock is of another file system") }
         if superblock.isVersion5 {
             for (what, fields, sum, uuid) in [
-                ("copy of the superblock", copy, Self.superblockChecksum, nil), ("header of free space", space, 216, 64),
+                ("copy of the superblock", copy, Self.superblockChecksum, nil),
+                ("header of free space", space, 216, 64),
                 ("header of inodes", files, 312, 296), ("free list", list, 32, 8),
             ] as [(String, ByteFields, Int, Int?)] {
                 guard CRC32C.checksum(fields.bytes, without: sum) == fields.little(sum) else {

@@ -196,7 +196,8 @@ struct XFSInodePlace {
     }
 
     /// Decodes the next record of the group's tree of inodes.
-    mutating func next(_ fields: ByteFields, _ offset: Int, _ space: XFSSpace) throws(FileSystemError) -> XFSInodeChunk {
+    mutating func next(_ fields: ByteFields, _ offset: Int, _ space: XFSSpace) throws(FileSystemError) -> XFSInodeChunk
+    {
         guard let chunk = XFSInodeChunk(fields, at: offset, isSparse: superblock.totals.hasSparseInodes),
             chunk.first >= end
         else { throw space.damaged("group \(group.number): a chunk of inodes is wrong") }

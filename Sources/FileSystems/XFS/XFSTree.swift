@@ -142,7 +142,8 @@ struct XFSTreeBlock {
         count = Int(fields.big(6, as: UInt16.self))
         guard count <= room, count > 0 || level == 0 else { throw tree.damaged("has a block with too many records") }
         if isLong {
-            (left, right) = (Self.sibling(fields.big(8, as: UInt64.self)), Self.sibling(fields.big(16, as: UInt64.self)))
+            left = Self.sibling(fields.big(8, as: UInt64.self))
+            right = Self.sibling(fields.big(16, as: UInt64.self))
         } else {
             left = Self.sibling(fields.big(8, as: UInt32.self))
             right = Self.sibling(fields.big(12, as: UInt32.self))
