@@ -7,45 +7,14 @@ internal import TestSupport
 internal import Testing
 
 /// XFS made by mkfs.xfs(8), filled through the kernel's own driver, which is the oracle.
-@Suite(
-    .enabled(if: Tool.isInstalled("mkfs.xfs", "xfs_logprint", "xfs_io") && LoopDevice.areAvailable && Mount.isPossible))
+@Suite(.enabled(if: XFSVolume.isPossible))
 struct XFSReaderTests {
     private let folder: TemporaryFolder
 
     init() throws { folder = try TemporaryFolder(in: try #require(TemporaryFolder.parentOnDisk)) }
 
-    /// Makes an image of `arguments`, smaller than mkfs.xfs(8) likes it.
-    private func make(_ arguments: [String], sectorSize: Int = 512, megabytes: Int = 96) throws -> String {
-        let file = folder.file("image")
-        try Tool.output("truncate", ["--size", "0", file])
-        try Tool.output("truncate", ["--size", "\(megabytes)M", file])
-        let result = try Tool.run(
-            "mkfs.xfs", ["-q", "-f", "-s", "size=\(sectorSize)"] + arguments + [file],
-            environment: ["TEST_DIR=/", "TEST_DEV=/", "QA_CHECK_FS=/"])
-        if result.status != 0 { throw ToolError("mkfs.xfs \(arguments): \(result.errors)") }
-        return file
-    }
-
-    /// mkfs.xfs before 6.10 writes links that do not fit the inode without their blocks' header.
-    private static func isUnwritable(_ path: String) -> Bool { path.hasSuffix("/longest") }
-
-    /// Mounts the image while `body` runs.
-    private func mounted(_ file: String, sectorSize: Int = 512, _ body: (String) throws -> Void) throws {
-        let point = access(folder.file("mnt"), F_OK) == 0 ? folder.file("mnt") : try folder.folder("mnt")
-        let loop = try LoopDevice(file, sectorSize: sectorSize)
-        let mount = try Mount(["-t", "xfs", loop.path], at: point, keeping: loop)
-        try withExtendedLifetime(mount) { try body(point) }
-    }
-
-    private func reader(_ file: String) throws -> any FileSystemReader {
-        try #require(try FileSystemKind.open(FileSource(file)))
-    }
-
-    /// What xfsprogs says of the log.
-    private func isCleanForXfsprogs(_ file: String) throws -> Bool {
-        let text = try Tool.run("xfs_logprint", ["-t", file]).output
-        #expect(text.contains("<CLEAN>") || text.contains("<DIRTY>"))
-        return text.contains("<CLEAN>")
+    private func make(_ arguments: [String], sectorSize: Int = 512, megabytes: Int = 96) throws -> XFSVolume {
+        try XFSVolume(in: folder, arguments, sectorSize: sectorSize, megabytes: megabytes)
     }
 
     @Test(
@@ -55,9 +24,9 @@ struct XFSReaderTests {
             (["-l", "su=32768", "-d", "agcount=5"], 512), (["-i", "sparse=1", "-m", "bigtime=1,inobtcount=1"], 512),
         ] as [([String], Int)])
     func readsWhatTheKernelReads(_ arguments: [String], sectorSize: Int) throws {
-        let file = try make(arguments, sectorSize: sectorSize)
+        let volume = try make(arguments, sectorSize: sectorSize)
         var expected: [String: String] = [:]
-        try mounted(file, sectorSize: sectorSize) { folder in
+        try volume.mounted { folder in
             try Trees.make(in: folder, many: 1500)
             // Every second block of many: more extents than an inode holds.
             let fragmented = try FileSink(creating: "\(folder)/fragmented")
@@ -68,11 +37,11 @@ struct XFSReaderTests {
             try Tool.output("fallocate", ["--length", "100000", "\(folder)/unwritten"])
             expected = try Trees.ofKernel(folder)
         }
-        let reader = try reader(file)
+        let reader = try volume.reader()
         #expect(Trees.differences(try Trees.ofReader(reader), expected) == [])
         #expect(reader.state == .clean)
-        #expect(try isCleanForXfsprogs(file))
-        let blkid = try Tool.output("blkid", ["-p", "-o", "export", file])
+        #expect(try XFSVolume.isCleanForXfsprogs(volume.file))
+        let blkid = try Tool.output("blkid", ["-p", "-o", "export", volume.file])
         #expect(blkid.contains("\nTYPE=xfs\n") && blkid.contains("\nUUID=\(reader.uuid ?? "none")\n"))
         #expect(reader.label == (arguments.contains("-L") ? "ten chars" : nil))
         #expect(try reader.text("links/escape") == "ID=test\nVERSION_ID=\"1\"\n")
@@ -89,39 +58,39 @@ struct XFSReaderTests {
     func readsWhatTheKernelHereCannotMount(_ arguments: [String], sectorSize: Int) throws {
         let tree = try folder.folder("tree")
         try Trees.make(in: tree, many: 400)
-        try Trees.write(try Trees.protofile(tree, without: Self.isUnwritable), to: folder.file("proto"))
-        let file = try make(arguments + ["-p", folder.file("proto")], sectorSize: sectorSize, megabytes: 400)
-        let reader = try reader(file)
-        let expected = try Trees.ofKernel(tree).filter { !$0.key.contains(" ") && !Self.isUnwritable($0.key) }
+        try Trees.write(try Trees.protofile(tree, without: XFSVolume.isUnwritable), to: folder.file("proto"))
+        let volume = try make(arguments + ["-p", folder.file("proto")], sectorSize: sectorSize, megabytes: 400)
+        let reader = try volume.reader()
+        let expected = try Trees.ofKernel(tree).filter { !$0.key.contains(" ") && !XFSVolume.isUnwritable($0.key) }
         #expect(Trees.differences(try Trees.ofReader(reader), expected) == [])
         #expect(reader.state == .clean)
-        #expect(try isCleanForXfsprogs(file))
+        #expect(try XFSVolume.isCleanForXfsprogs(volume.file))
     }
 
     @Test func tellsALogThatIsNotClean() throws {
-        let file = try make(["-l", "size=10m"])
-        #expect(try reader(file).state == .clean)
-        try mounted(file) { folder in
+        let volume = try make(["-l", "size=10m"])
+        #expect(try volume.reader().state == .clean)
+        try volume.mounted { folder in
             try Trees.make(in: folder, many: 40)
             try Tool.output("sync", ["-f", folder])
-            #expect(try reader(file).state == .needsRecovery)
+            #expect(try volume.reader().state == .needsRecovery)
             try Tool.output("xfs_io", ["-x", "-c", "shutdown -f", folder])
         }
-        #expect(try isCleanForXfsprogs(file) == false)
-        #expect(try reader(file).state == .needsRecovery)
-        try Tool.output("xfs_repair", ["-L", file])
-        #expect(try isCleanForXfsprogs(file))
-        #expect(try reader(file).state == .clean)
+        #expect(try XFSVolume.isCleanForXfsprogs(volume.file) == false)
+        #expect(try volume.reader().state == .needsRecovery)
+        try Tool.output("xfs_repair", ["-L", volume.file])
+        #expect(try XFSVolume.isCleanForXfsprogs(volume.file))
+        #expect(try volume.reader().state == .clean)
     }
 
     /// The ring goes round, with every stop at another place, properly or by a cut.
     @Test(arguments: [["-l", "size=2560b"], ["-l", "size=2560b,su=65536"], ["-l", "size=4608b,su=262144"]])
     func agreesWithXfsprogsOnTheLog(_ arguments: [String]) throws {
-        let file = try make(arguments)
+        let volume = try make(arguments)
         var states: [Bool] = []
         var heads: [Int] = []
         for round in 0..<9 {
-            try mounted(file) { folder in
+            try volume.mounted { folder in
                 for index in 0..<(300 + round * 37) { try Trees.write("", to: "\(folder)/r\(round)-\(index)") }
                 // Each call is a record of its own.
                 let descriptor = open("\(folder)/synced", O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
@@ -133,10 +102,10 @@ struct XFSReaderTests {
                 for index in 0..<250 { unlink("\(folder)/r\(round)-\(index)") }
                 if round % 3 == 2 { try Tool.output("xfs_io", ["-x", "-c", "shutdown -f", folder]) }
             }
-            let text = try Tool.output("xfs_logprint", ["-t", file])
+            let text = try Tool.output("xfs_logprint", ["-t", volume.file])
             states.append(text.contains("<CLEAN>"))
             heads.append(text.firstMatch(of: /head: (\d+)/).flatMap { Int($0.output.1) } ?? -1)
-            #expect(try reader(file).state == (states[round] ? .clean : .needsRecovery), "round \(round)")
+            #expect(try volume.reader().state == (states[round] ? .clean : .needsRecovery), "round \(round)")
         }
         #expect(states == (0..<9).map { $0 % 3 != 2 })
         #expect(heads != heads.sorted(), "the log never came round: \(heads)")
@@ -145,9 +114,9 @@ struct XFSReaderTests {
     @Test(arguments: [["-m", "crc=0"], []]) func damageIsAnErrorAtMost(_ arguments: [String]) throws {
         let tree = try folder.folder("tree")
         try Trees.make(in: tree, many: 300)
-        try Trees.write(try Trees.protofile(tree, without: Self.isUnwritable), to: folder.file("proto"))
-        let file = try make(arguments + ["-p", folder.file("proto")], megabytes: 48)
-        let whole = try SmallFile.read(file, limit: 1 << 30)
+        try Trees.write(try Trees.protofile(tree, without: XFSVolume.isUnwritable), to: folder.file("proto"))
+        let volume = try make(arguments + ["-p", folder.file("proto")], megabytes: 48)
+        let whole = try SmallFile.read(volume.file, limit: 1 << 30)
         let magics: [[UInt8]] =
             ["XFSB", "IN", "XD2", "XDD3", "XDB3", "XSLM"].map { Array($0.utf8) } + [[0xfe, 0xed, 0xba, 0xbe]]
         let ranges = Damage.metadata(whole, blockSize: 512) { block in magics.contains { block.starts(with: $0) } }

@@ -145,8 +145,8 @@ final class XFSReader: FileSystemReader {
         case .extents(let fields, let count):
             for index in 0..<count { extents.append(XFSExtent(fields, at: index * 16)) }
         case .tree(let root):
-            let tree = XFSExtentTree(bytes, superblock, file, limit: Self.maximumExtents)
-            extents = try tree.extents(root: root)
+            let tree = XFSExtentTree(bytes, superblock, file)
+            extents = try tree.extents(root: root, limit: Self.maximumExtents)
         }
         var end: UInt64 = 0
         for extent in extents {

@@ -10,11 +10,15 @@ struct XFSSuperblock: Sendable {
 
     /// Bit of the incompatible features: xfs_repair(8) has to run first.
     private static let needsRepair: UInt32 = 0x10
+    /// Bit of the incompatible features: blocks of metadata carry another UUID than the file system.
+    private static let hasMetadataUUID: UInt32 = 0x4
     /// The incompatible features that are known to leave what we read as it is: ftype, sparse inodes, meta UUID,
     /// big timestamps, needs repair, large extent counts, exchange range, parent pointers.
     private static let knownFeatures: UInt32 = 0xff
 
     let volume: String
+    /// Bytes of a sector: each group begins with four of them.
+    let sectorSize: Int
     let blockSize: Int
     let blockCount: UInt64
     let allocationGroupBlocks: UInt64
@@ -33,6 +37,13 @@ struct XFSSuperblock: Sendable {
     let needsRepair: Bool
     /// Features of which the log may hold records; 0 after a clean unmount.
     let logFeatures: UInt32
+    /// The UUID that blocks of metadata carry: it stays when the file system is given another one.
+    let metadataUUID: [UInt8]
+    /// The UUIDs that the log's records may carry: the file system's own one of before or after a change.
+    var logUUIDs: [[UInt8]] { [ownUUID, metadataUUID] }
+    private let ownUUID: [UInt8]
+    /// What it says of space, and the features that concern it.
+    let totals: XFSTotals
     let uuid: String?
     let label: String?
 
@@ -44,7 +55,7 @@ struct XFSSuperblock: Sendable {
         volume = bytes.name
         guard head.byte(126) == 0 else { throw damaged("mkfs.xfs was not finished") }
         let version: UInt16 = head.big(100)
-        let sectorSize = Int(head.big(102, as: UInt16.self))
+        sectorSize = Int(head.big(102, as: UInt16.self))
         guard version & 0xf == 4 || version & 0xf == 5 else {
             throw FileSystemError(bytes.name, .unsupported("XFS version \(version & 0xf)"))
         }
@@ -72,6 +83,9 @@ struct XFSSuperblock: Sendable {
         hasFileType = isVersion5 ? features & 1 != 0 : features2 & 0x200 != 0
         needsRepair = features & Self.needsRepair != 0
         logFeatures = isVersion5 ? head.big(220) : 0
+        ownUUID = Array(head.part(32, 16))
+        metadataUUID = Array(head.part(features & Self.hasMetadataUUID != 0 ? 248 : 32, 16))
+        totals = XFSTotals(head, isVersion5: isVersion5)
 
         let logBlock = head.byte(120)
         let logInode = head.byte(122)
@@ -81,7 +95,7 @@ struct XFSSuperblock: Sendable {
         guard (9...16).contains(logBlock), (8...11).contains(logInode), logInode <= logBlock,
             logInodesPerBlock == logBlock - logInode, head.big(4, as: UInt32.self) == 1 << UInt32(logBlock),
             head.big(104, as: UInt16.self) == 1 << UInt16(logInode), logGroup > 0, logGroup <= 31,
-            logDirectory <= 16 - logBlock
+            logDirectory <= 16 - logBlock, sectorSize <= 1 << Int(logBlock)
         else { throw damaged("the superblock's sizes contradict each other") }
         blockSize = 1 << Int(logBlock)
         inodeSize = 1 << Int(logInode)
@@ -118,6 +132,17 @@ struct XFSSuperblock: Sendable {
         let number = group * allocationGroupBlocks + inGroup
         guard count <= blockCount, number <= blockCount - count else { return nil }
         return Int64(number * UInt64(blockSize))
+    }
+
+    /// Returns the byte where `count` blocks from `block` of `group` begin; nil when they are not within it.
+    func offset(inGroup group: UInt64, _ block: UInt64, count: UInt64 = 1) -> Int64? {
+        guard group < allocationGroupCount, block < 1 << allocationGroupLog else { return nil }
+        return offset(ofBlock: group << allocationGroupLog | block, count: count)
+    }
+
+    /// Returns the blocks of `group`: the last one may be shorter.
+    func length(ofGroup group: UInt64) -> UInt64 {
+        min(allocationGroupBlocks, blockCount - min(group * allocationGroupBlocks, blockCount))
     }
 
     /// Returns the byte where inode `number` lies, nil when it is outside the file system.
