@@ -72,6 +72,8 @@ public struct CaptureDisk: Sendable {
     ///
     /// Disks of one lane are captured one after the other.
     public var lane: String
+    /// What lies where, for telling what a loss means; empty where nobody looked.
+    public var places: [VolumePlace] = []
 
     /// Makes a disk to be captured.
     public init(name: String, source: any BlockSource, map: AllocationMap? = nil, lane: String = "") {

@@ -9,6 +9,34 @@ public final class CaptureProgress: Sendable {
     private let skipped = Atomic<Int64>(0)
     private let disks = Mutex<[String]>([])
 
+    private let target = Mutex(TargetWait())
+
+    private struct TargetWait {
+        var writers = 0
+        var lastAnswer = ContinuousClock.now
+    }
+
+    /// Time for which the target has been asked and has not answered; nil while it does.
+    ///
+    /// An NFS server that hangs says nothing at all, however long: nfs(5), hard mounts.
+    public var targetSilence: Duration? {
+        target.withLock { $0.writers > 0 ? ContinuousClock.now - $0.lastAnswer : nil }
+    }
+
+    func beginWrite() {
+        target.withLock { target in
+            if target.writers == 0 { target.lastAnswer = .now }
+            target.writers += 1
+        }
+    }
+
+    func endWrite() {
+        target.withLock { target in
+            target.writers -= 1
+            target.lastAnswer = .now
+        }
+    }
+
     /// Makes counters at zero.
     public init() {}
 

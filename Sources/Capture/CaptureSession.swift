@@ -188,7 +188,7 @@ struct CaptureSession {
             CloneEvent(
                 .diskFinished, disk: disk.name, message: unreadable > 0 ? "\(unreadable) bytes are unreadable" : nil,
                 bytesRead: result.bytesRead, seconds: (clock.now - start) / .seconds(1)))
-        return DiskRecord(
+        var record = DiskRecord(
             name: disk.name, order: order, source: disk.source.name, lengthInBytes: length,
             logicalSectorSizeInBytes: disk.source.logicalSectorSize,
             physicalSectorSizeInBytes: disk.source.physicalSectorSize, contentDigest: result.header.contentDigest,
@@ -198,6 +198,8 @@ struct CaptureSession {
                 read: result.bytesRead, skipped: length - result.bytesRead - unreadable, unreadable: unreadable),
             skipped: result.skipped.totals, skippedExtents: result.skipped.extents,
             unreadable: Array(result.unreadable.prefix(Manifest.maximumListedExtents)))
+        record.losses = LossMap.losses(result.unreadable, in: disk.places)
+        return record
     }
 
     /// Writes the list of all that is missing, for people and for GNU ddrescue.

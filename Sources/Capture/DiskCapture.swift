@@ -148,7 +148,11 @@ final class DiskCapture: Sendable {
             let slot = try place(unit, digests)
             turnstile.leave()
             writing.add(1, ordering: .relaxed)
-            defer { writing.subtract(1, ordering: .relaxed) }
+            progress.beginWrite()
+            defer {
+                writing.subtract(1, ordering: .relaxed)
+                progress.endWrite()
+            }
             do throws(ImageError) { try writer.write(unit) } catch { throw .image(error) }
             try note(unit, digests, missing, ticket: next.ticket)
             if let slot, !missing.isEmpty {

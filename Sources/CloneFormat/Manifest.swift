@@ -142,6 +142,8 @@ public struct DiskRecord: Sendable, Hashable, Codable {
     public var skippedExtents: [SkippedExtent]
     /// Ranges that could not be read, ascending.
     public var unreadable: [ByteRange]
+    /// Partitions and volumes that lost something, and how much; nil where nothing was lost or nobody knows.
+    public var losses: [LossRecord]?
 
     /// Makes a disk's record.
     public init(
@@ -268,6 +270,20 @@ public struct SkippedExtent: Sendable, Hashable, Codable {
         self.offset = offset
         self.length = length
         self.reason = reason
+    }
+}
+
+/// What a partition or volume lost.
+public struct LossRecord: Sendable, Hashable, Codable {
+    /// What messages call it; nil for what lies in none.
+    public var volume: String?
+    /// Bytes that could not be read.
+    public var lengthInBytes: Int64
+
+    /// Makes a record.
+    public init(volume: String?, lengthInBytes: Int64) {
+        self.volume = volume
+        self.lengthInBytes = lengthInBytes
     }
 }
 

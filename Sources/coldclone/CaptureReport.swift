@@ -14,6 +14,7 @@ struct CaptureReport: Encodable {
         var bytesRead: Int64
         var bytesSkipped: Int64
         var bytesUnreadable: Int64
+        var losses: [LossRecord]?
         var imageLengthInBytes: Int64
         var contentDigest: Digest
     }
@@ -37,7 +38,7 @@ struct CaptureReport: Encodable {
             Disk(
                 name: $0.name, source: $0.source, image: $0.image.file, lengthInBytes: $0.lengthInBytes,
                 bytesRead: $0.bytes.read, bytesSkipped: $0.bytes.skipped,
-                bytesUnreadable: $0.bytes.unreadable,
+                bytesUnreadable: $0.bytes.unreadable, losses: $0.losses,
                 imageLengthInBytes: $0.image.lengthInBytes, contentDigest: $0.contentDigest)
         }
     }
@@ -66,6 +67,10 @@ struct CaptureReport: Encodable {
             zeros stand there; \(disk.name).map lists them
 
             """
+                + (disk.losses ?? []).map { loss in
+                    "         \(HumanBytes.format(loss.lengthInBytes)) of that "
+                        + (loss.volume.map { "in \(Terminal.visible($0))" } ?? "outside of all volumes") + "\n"
+                }.joined()
         }.joined()
         return table.render() + "\n" + losses + """
             clone    \(Terminal.visible(clone))
@@ -78,10 +83,20 @@ struct CaptureReport: Encodable {
 }
 
 extension CaptureProgress {
+    /// Longest time between two answers of a target that works: disks spin up, caches are written out.
+    private static let patience = Duration.seconds(15)
+
     /// How far the capture is, for the progress line; nil before it begins.
     var sample: ProgressSample? {
         guard bytesToRead > 0 else { return nil }
         let skipped = bytesSkipped
+        if let silence = targetSilence, silence > Self.patience {
+            return ProgressSample(
+                label: "waiting for the target", done: bytesRead, total: bytesToRead,
+                extra:
+                    "no answer for \(HumanDuration.format(seconds: silence / .seconds(1))); the copy goes on when it comes back"
+            )
+        }
         return ProgressSample(
             label: "capturing \(currentDisks.joined(separator: ", "))", done: bytesRead, total: bytesToRead,
             extra: skipped > 0 ? "\(HumanBytes.format(skipped)) skipped" : "")

@@ -47,6 +47,7 @@ struct FreeSpaceArguments: ParsableArguments {
 struct UsedSpace {
     /// A map a disk; empty where everything is kept.
     private(set) var maps: [AllocationMap] = []
+    private var places: [[VolumePlace]] = []
     /// How free space was told, and what becomes of each volume.
     private(set) var record: FreeSpaceRecord
 
@@ -73,6 +74,7 @@ struct UsedSpace {
         }
         if cancellation.isCancelled { throw CaptureError.cancelled(folder: "the search for unused space") }
         maps = survey.maps
+        places = survey.places
         for volume in survey.volumes {
             if let reason = volume.wholeReason { log.write(.info, "\(volume.name) is copied whole: \(reason)") }
         }
@@ -89,9 +91,10 @@ struct UsedSpace {
     /// Returns `disks`, each with its map.
     func applied(to disks: [CaptureDisk]) -> [CaptureDisk] {
         guard maps.count == disks.count else { return disks }
-        return zip(disks, maps).map { disk, map in
-            var disk = disk
-            disk.map = map
+        return disks.indices.map { index in
+            var disk = disks[index]
+            disk.map = maps[index]
+            disk.places = places[index]
             return disk
         }
     }

@@ -4,6 +4,7 @@ internal import BlockIO
 internal import Capture
 internal import CloneFormat
 internal import DiskImage
+internal import DiskLayout
 internal import SystemPackage
 internal import TestSupport
 internal import Testing
@@ -41,6 +42,32 @@ internal import Verification
             name: "512-byte clusters", bad: ranges([0, 3 << 20 | 512, (9 << 20) + 512], 512),
             options: CaptureOptions(clusterSize: 512)),
     ]
+
+    @Test func lossIsToldByVolume() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.file("disk.img")
+        try SampleContent.write(SampleContent.bytes(.random, length: 8 << 20), to: path)
+        let bad: [Range<Int64>] = [512..<1024, 3 << 20..<(3 << 20) + 4096, 5 << 20..<(5 << 20) + 512]
+        let plan = FaultPlan(bad.map { .init(.read, in: $0, .fail(.ioError)) })
+        var disk = CaptureDisk(name: "sda", source: FaultySource(try FileSource(path), plan))
+        // A volume within a partition: both are told. The second reaches to the middle of a bad place.
+        disk.places = [
+            VolumePlace(range: 1 << 20..<(3 << 20) + 1024, volume: "/dev/sda1"),
+            VolumePlace(range: 2 << 20..<(3 << 20) + 1024, volume: "vg0/root"),
+            VolumePlace(range: 4 << 20..<5 << 20, volume: "/dev/sda2"),
+        ]
+        let outcome = try CloneCapture(
+            disks: [disk], target: folder.path, machine: MachineIdentity(name: "test"),
+            agent: Program(name: "test", version: "0"), options: CaptureOptions()
+        ).run(progress: CaptureProgress(), cancellation: CancellationFlag())
+        let record = outcome.manifest.disks[0]
+        #expect(record.bytes.unreadable == 512 + 4096 + 512)
+        let expected = [
+            LossRecord(volume: "/dev/sda1", lengthInBytes: 1024), LossRecord(volume: "vg0/root", lengthInBytes: 1024),
+            LossRecord(volume: nil, lengthInBytes: 512 + 3072 + 512),
+        ]
+        #expect(record.losses == expected)
+    }
 
     /// Whole sectors that `ranges` touch, joined.
     private static func sectors(_ ranges: [Range<Int64>], _ size: Int64 = 512) -> [ByteRange] {

@@ -13,6 +13,8 @@ public struct AllocationSurvey: Sendable {
     public var maps: [AllocationMap] = []
     /// What was found out about each volume, in the order of the disks, arrays and volume groups.
     public var volumes: [VolumeUse] = []
+    /// For each disk the ranges of it that partitions and volumes take, a volume behind the partition it lies on.
+    public var places: [[VolumePlace]] = []
 
     /// Reads what lies on `sources`, and what of it is in use.
     ///
@@ -25,6 +27,7 @@ public struct AllocationSurvey: Sendable {
         let candidates = AllocationCandidates(layout)
         let found = try read(candidates.volumes, options)
         var survey = AllocationSurvey()
+        survey.places = places(layout, candidates, diskCount: sources.count)
         var ranges = [[(range: Range<Int64>, reason: String)]](repeating: [], count: sources.count)
         for (candidate, result) in zip(candidates.volumes, found) {
             var use = result.use
@@ -51,6 +54,21 @@ public struct AllocationSurvey: Sendable {
             }
         }
         return survey
+    }
+
+    /// Tells where partitions and the candidates lie, as far as their places are nobody else's.
+    private static func places(
+        _ layout: StorageLayout, _ candidates: AllocationCandidates, diskCount: Int
+    ) -> [[VolumePlace]] {
+        var places = [[VolumePlace]](repeating: [], count: diskCount)
+        var known: Set<String> = []
+        for volume in layout.disks.flatMap({ $0.partitions.map(\.volume) }) + candidates.volumes.map(\.volume)
+        where known.insert(volume.name).inserted && !(volume.source is DiskLeaf) {
+            for place in trace([0..<volume.source.lengthInBytes], of: volume.source) ?? [] {
+                places[place.disk].append(VolumePlace(range: place.range, volume: volume.name))
+            }
+        }
+        return places
     }
 
     /// Reads the candidates' free space: those of different disks at the same time, those of one disk in turns.

@@ -28,6 +28,20 @@ public struct VolumeUse: Sendable, Hashable {
     }
 }
 
+/// A range of a disk that a partition or volume takes.
+public struct VolumePlace: Sendable, Hashable {
+    /// The range.
+    public var range: Range<Int64>
+    /// What messages call the volume.
+    public var volume: String
+
+    /// Makes a place.
+    public init(range: Range<Int64>, volume: String) {
+        self.range = range
+        self.volume = volume
+    }
+}
+
 /// How free space is looked for.
 public struct AllocationOptions: Sendable {
     /// Whether all that files and metadata use is held against what is said to be free.
