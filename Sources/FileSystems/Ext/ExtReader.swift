@@ -21,6 +21,7 @@ final class ExtReader: FileSystemReader, @unchecked Sendable {
     let state: FileSystemState
     let root = FileID(UInt64(EXT2_ROOT_INO))
 
+    let bytes: VolumeBytes
     private let channel: ExtChannel
     /// Of the library, which is not made for two threads: used under `lock` only.
     private let system: ext2_filsys
@@ -35,7 +36,7 @@ final class ExtReader: FileSystemReader, @unchecked Sendable {
         kind = superblock.kind
         uuid = superblock.uuid
         label = superblock.label
-        state = superblock.state
+        self.bytes = bytes
         channel = ExtChannel(bytes)
         channel.beginCall()
         var opened: ext2_filsys?
@@ -45,6 +46,35 @@ final class ExtReader: FileSystemReader, @unchecked Sendable {
             throw Self.error(code, channel, volume: bytes.name, file: nil)
         }
         system = opened
+        state = superblock.state == .clean ? Self.stateBesideSuperblock(superblock, opened, bytes) : superblock.state
+    }
+
+    /// Tells whether the journal and the block of multiple mount protection agree that nothing is under way.
+    private static func stateBesideSuperblock(
+        _ superblock: ExtSuperblock, _ system: ext2_filsys, _ bytes: VolumeBytes
+    ) -> FileSystemState {
+        let blockSize = UInt64(system.pointee.blocksize)
+        func block(_ number: UInt64) -> ByteFields? {
+            guard number < superblock.blockCount, let place = Int64(exactly: number * blockSize) else { return nil }
+            return try? bytes.fields(at: place, count: 1024)
+        }
+        if superblock.mountProtectionBlock != 0 {
+            let found = block(superblock.mountProtectionBlock)
+            // Magic number, then the number that stands for nobody.
+            guard found?.little(0) == UInt32(0x004d_4d50), found?.little(4) == UInt32(0xff4d_4d50) else {
+                return .dirty
+            }
+        }
+        let journal = superblock.journalInode
+        guard journal != 0 else { return .clean }
+        var place: blk64_t = 0
+        guard ext2fs_bmap2(system, journal, nil, nil, 0, 0, nil, &place) == 0, place != 0,
+            let found = block(place), found.big(0) == UInt32(0xc03b_3998)
+        else { return .unknown("its journal cannot be read") }
+        // Where the log begins: nowhere when it is empty.
+        if found.big(28) != UInt32(0) { return .needsRecovery }
+        // What went wrong when it was used last.
+        return found.big(32) == UInt32(0) ? .clean : .dirty
     }
 
     // Frees memory only: unlike ext2fs_close(), it never writes.

@@ -12,6 +12,22 @@ struct ExtSuperblock: Sendable {
         static let orphanPresent: UInt32 = 0x10000
         static let is64Bit: UInt32 = 0x80
         static let metadataChecksum: UInt32 = 0x400
+        static let metaGroups: UInt32 = 0x10
+        static let multipleMountProtection: UInt32 = 0x100
+        static let checksumSeed: UInt32 = 0x2000
+        static let inlineData: UInt32 = 0x8000
+        static let sparseSuperblocks: UInt32 = 0x1
+        static let sparseSuperblocks2: UInt32 = 0x200
+        static let descriptorChecksum: UInt32 = 0x10
+        static let quota: UInt32 = 0x100
+        static let bigAllocation: UInt32 = 0x200
+        static let orphanFile: UInt32 = 0x1000
+        static let projects: UInt32 = 0x2000
+
+        // Whose meaning for free space is known. Compression, snapshots, replicas, Lustre's and older ones are not.
+        static let knownCompatible: UInt32 = 0x1e3d
+        static let knownIncompatible: UInt32 = 0x3e7d6
+        static let knownReadOnlyCompatible: UInt32 = 0xf77b
     }
 
     let fields: ByteFields
@@ -44,6 +60,14 @@ struct ExtSuperblock: Sendable {
         return UInt64(high) << 32 | UInt64(low)
     }
 
+    var freeBlockCount: UInt64 {
+        let low: UInt32 = fields.little(12)
+        let high: UInt32 = incompatible & Feature.is64Bit != 0 ? fields.little(344) : 0
+        return UInt64(high) << 32 | UInt64(low)
+    }
+
+    var freeInodeCount: UInt32 { fields.little(16) }
+
     /// The name that libblkid gives this set of features.
     var kind: FileSystemKind {
         let isBeyondExt3 = incompatible & ~0x16 != 0 || readOnlyCompatible & ~0x7 != 0
@@ -54,7 +78,8 @@ struct ExtSuperblock: Sendable {
     var state: FileSystemState {
         let state: UInt16 = fields.little(58)
         // Bit 0: unmounted properly; bit 1: errors were seen.
-        if state & 2 != 0 { return .dirty }
+        let errorCount: UInt32 = fields.little(404)
+        if state & 2 != 0 || errorCount != 0 { return .dirty }
         let lastOrphan: UInt32 = fields.little(232)
         if incompatible & Feature.needsRecovery != 0 || lastOrphan != 0
             || readOnlyCompatible & Feature.orphanPresent != 0
@@ -62,6 +87,29 @@ struct ExtSuperblock: Sendable {
             return .needsRecovery
         }
         return state & 1 != 0 ? .clean : .dirty
+    }
+
+    /// First inode that is not reserved.
+    var firstInode: UInt32 {
+        let revision: UInt32 = fields.little(76)
+        return revision == 0 ? 11 : fields.little(84)
+    }
+
+    /// Inode of the journal; 0 when there is none, or it is on another device.
+    var journalInode: UInt32 { compatible & Feature.hasJournal != 0 ? fields.little(224) : 0 }
+
+    /// Inodes that must be in use: the root, the journal, those of quotas, and that of orphans.
+    var ownInodes: Set<UInt32> {
+        var inodes: Set<UInt32> = [2, journalInode]
+        if readOnlyCompatible & Feature.quota != 0 { inodes.formUnion([fields.little(576), fields.little(580)]) }
+        if readOnlyCompatible & Feature.projects != 0 { inodes.insert(fields.little(620)) }
+        if compatible & Feature.orphanFile != 0 { inodes.insert(fields.little(640)) }
+        return inodes.subtracting([0])
+    }
+
+    /// The block that says who has the file system mounted; 0 when there is none.
+    var mountProtectionBlock: UInt64 {
+        incompatible & Feature.multipleMountProtection != 0 ? fields.little(360) : 0
     }
 
     var uuid: String? { fields.uuid(104) }
