@@ -17,6 +17,10 @@ struct CaptureCommand: ParsableCommand {
             Each SOURCE is a whole block device, a disk image file, or a LUN, iscsi://HOST[:PORT]/TARGET/LUN; it is \
             opened read-only, and a device is set read-only in the kernel first. The clone's folder is named after the machine and the time.
 
+            `all` stands for every disk of this machine but the live system's and those on USB, e-SATA or in a drive; \
+            `iscsi:known` for every LUN of the targets that the firmware boots from or an installed system has records \
+            of, logged in to under the name they know the machine by.
+
             What nothing uses is not read: free space of clean ext2/3/4, XFS, btrfs, NTFS, FAT and exFAT, swap, and \
             extents that no logical volume has. Before that, everything that files and metadata use is held against \
             what is called free. Whatever is unclean, encrypted, damaged or unknown is copied whole; the manifest says why. \
@@ -33,7 +37,7 @@ struct CaptureCommand: ParsableCommand {
             --resume re-reads what is there, and goes on behind it; format and compression are the clone's own.
             """)
 
-    @Argument(help: "Block devices, disk image files or iscsi:// URLs, in the machine's order.")
+    @Argument(help: "Block devices, disk image files or iscsi:// URLs, in the machine's order; all; iscsi:known.")
     var sources: [String] = []
 
     @Option(help: "Folder that the clone is made in: dir:PATH.")
@@ -183,7 +187,7 @@ struct CaptureCommand: ParsableCommand {
 
     /// Names the machine, and says what it has when its own disks are captured, not image files of another's.
     private func identity() -> MachineIdentity {
-        let isOwn = sources.contains { $0.hasPrefix("/dev/") }
+        let isOwn = sources.contains { $0.hasPrefix("/dev/") || $0 == SourceWords.all }
         var inspection = MachineInspection(sysroot: Sysroot())
         // Health was told before the decision to capture; drives are left to their work now.
         inspection.asksDrives = false

@@ -25,6 +25,7 @@ enum Failure {
         case let error as VerificationError: exit(error.description, error.hint, code(of: error))
         case let error as ISCSIError:
             exit(error.description, error.hint, error.cause == .cancelled ? .cancelled : .failed)
+        case let error as SourceWordError: exit(error.description, error.hint, .failed)
         case let error as ProbeError: exit(error.description, error.hint, .failed)
         case let error as BlockError: exit(error.description, error.hint, .failed)
         default: Coldclone.exit(withError: error)

@@ -20,7 +20,7 @@ struct PlanCommand: ParsableCommand {
             be in use: what is mounted elsewhere is then copied whole, as it is not clean.
 
             EXAMPLES
-              coldclone plan /dev/sda /dev/sdb
+              coldclone plan all
               coldclone plan /dev/sda --target dir:/mnt/nfs --compression zstd
               coldclone plan disk.img --target dir:/mnt/usb --skip-bench --json
 
@@ -28,7 +28,7 @@ struct PlanCommand: ParsableCommand {
               0 the clone fits, or no target was named   1 it does not fit, or something failed
             """)
 
-    @Argument(help: "Block devices, disk image files or iscsi:// URLs, in the machine's order.")
+    @Argument(help: "Block devices, disk image files or iscsi:// URLs, in the machine's order; all; iscsi:known.")
     var sources: [String]
 
     @Option(help: "Folder that the clone would be made in: dir:PATH.")

@@ -21,13 +21,15 @@ struct SourceOpening {
     /// - Parameter targetFolder: where the clone goes; nil where nothing is written.
     func open(_ paths: [String], targetFolder: String?) throws -> [CaptureDisk] {
         let stack = try BlockStack()
-        let hasDevices = paths.contains { $0.hasPrefix("/dev/") }
+        let entries = try SourceWords(session: session, log: log).expand(paths)
+        let hasDevices = entries.contains { $0.path.hasPrefix("/dev/") }
         let lanes = DiskLanes(hasDevices ? MachineProbe(Sysroot()).hardware() : Machine())
         var disks: [CaptureDisk] = []
-        for path in paths {
+        for entry in entries {
+            let path = entry.path
             let (stem, lane, source): (String, String, any BlockSource) =
                 if path.hasPrefix(ISCSIURL.scheme) {
-                    try openUnit(path, stack, targetFolder, disks)
+                    try openUnit(entry, stack, targetFolder, disks)
                 } else {
                     try openFile(path, stack, targetFolder, lanes)
                 }
@@ -58,14 +60,16 @@ struct SourceOpening {
     }
 
     private func openUnit(
-        _ text: String, _ stack: BlockStack, _ targetFolder: String?, _ others: [CaptureDisk]
+        _ entry: SourceWords.Entry, _ stack: BlockStack, _ targetFolder: String?, _ others: [CaptureDisk]
     ) throws -> (String, String, ISCSISource) {
-        let url = try ISCSIURL(text)
+        let url = try ISCSIURL(entry.path)
         let log = log
+        var options = try session.session(for: ISCSIAddress(entry.path), log)
+        if let initiator = entry.initiator { options.initiator = initiator }
         let source = try ISCSISource(
             url,
             ISCSISource.Options(
-                session: try session.session(for: ISCSIAddress(text), log), connections: connections,
+                session: options, connections: connections,
                 cancellation: cancellation, onEvent: { log.write(.warning, $0) }))
         let identity = source.unit.identity
         // The kernel may be logged in to the same unit, and the target may lie there.

@@ -71,6 +71,48 @@ struct ISCSICommandTests {
         #expect(try Tool.run(Programs.agent, arguments).status == status)
     }
 
+    /// The cold disk says where its LUNs are, and under which name they let it in.
+    @Test func findsTheLUNsThatAColdDiskKnows() throws {
+        let folder = try TemporaryFolder()
+        let server = try ISCSIServer()
+        try server.addTarget(1, Self.target, admitting: "iqn.1993-08.org.debian:web01")
+        let content = SampleContent.bytes(.mixed, length: 6 << 20)
+        try server.addUnit(1, 1, try SampleContent.write(content, to: folder.file("lun1")))
+        try server.addUnit(1, 2, try SampleContent.write(content, to: folder.file("lun2")))
+        let record = "var/lib/iscsi/nodes/\(Self.target)/127.0.0.1,\(server.port),1"
+        try Tool.output(
+            "bash",
+            [
+                "-c",
+                """
+                set -e; cd \(folder.path); mkdir -p root/etc/iscsi root/\(record)
+                printf 'ID=debian\\nVERSION_ID="12"\\n' >root/etc/os-release
+                echo '/dev/sda / ext4 defaults 0 1' >root/etc/fstab
+                echo 'InitiatorName=iqn.1993-08.org.debian:web01' >root/etc/iscsi/initiatorname.iscsi
+                printf 'node.name = %s\\nnode.conn[0].address = 127.0.0.1\\nnode.conn[0].port = %s\\n' \
+                    \(Self.target) \(server.port) >root/\(record)/default
+                truncate -s 32M disk.img && mkfs.ext4 -q -d root disk.img
+                """,
+            ])
+        let image = folder.file("disk.img")
+        let plan = try run(["plan", image, "iscsi:known", "--json"])
+        #expect(plan.status == 0, "\(plan.errors)")
+        for lun in 1...2 { #expect(plan.output.contains("\"source\":\"\(url(server.port, lun))\""), "\(plan.output)") }
+        let target = try folder.folder("target")
+        let captured = try Programs.capture([image, "iscsi:known"], target: target)
+        #expect(captured.status == 0, "\(captured.errors)")
+        let clone = try Programs.clone(in: target)
+        #expect(try Tool.run(Programs.receiver, ["verify", clone]).status == 0)
+        let images = try Tool.output("ls", [clone]).split(separator: "\n").filter {
+            $0.hasPrefix("lun-") && $0.hasSuffix(".qcow2")
+        }
+        #expect(images.count == 2)
+        for image in images { try Tool.output("qemu-img", ["compare", folder.file("lun1"), "\(clone)/\(image)"]) }
+        // Nobody knows anything: that is said.
+        let nothing = try run(["plan", folder.file("lun1"), "iscsi:known"])
+        #expect(nothing.status == 1 && nothing.errors.contains("hint: "))
+    }
+
     @Test func provesItselfAndKeepsItsSecrets() throws {
         let folder = try TemporaryFolder()
         let server = try ISCSIServer()

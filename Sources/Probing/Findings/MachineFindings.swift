@@ -295,7 +295,8 @@ public struct MachineFindings: Sendable {
                 .warning, "lun-not-logged-in", target.name,
                 what: "the machine uses this target at \(target.portal), and none of its LUNs is among the disks",
                 why: "its data is not on any disk seen here",
-                action: "coldclone capture iscsi://\(target.portal)/\(target.name)/\(target.lun ?? 0)"
+                action:
+                    "name iscsi:known as a source, or coldclone capture iscsi://\(target.portal)/\(target.name)/\(target.lun ?? 0)"
                     + (machine.iscsi.initiators.first.map { " --initiator-name \($0)" } ?? ""))
         }
     }

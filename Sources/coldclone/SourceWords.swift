@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+internal import CloneFormat
+internal import Console
+internal import ISCSI
+internal import Probing
+
+/// Words on the command line that stand for several sources.
+struct SourceWords {
+    /// Every disk of this machine: not the live system's, none that a clone could be written to.
+    static let all = "all"
+    /// Every LUN of the targets that the firmware boots from, or that an installed system knows, here or on a named image.
+    static let knownLUNs = "iscsi:known"
+
+    /// A source, and the name that its iSCSI target knows the machine by, where that is known.
+    struct Entry {
+        var path: String
+        var initiator: ISCSIName?
+    }
+
+    var session: ISCSIArguments
+    var log: Log
+
+    /// Returns `paths` with words replaced by what they stand for.
+    ///
+    /// - Throws: `CaptureError` or `ISCSIError` when a word stands for nothing, or a target does not let us in.
+    func expand(_ paths: [String]) throws -> [Entry] {
+        var entries: [Entry] = []
+        for path in paths {
+            switch path {
+            case Self.all: entries += try disks()
+            case Self.knownLUNs: entries += try units(known(paths))
+            default: entries.append(Entry(path: path))
+            }
+        }
+        return entries
+    }
+
+    private func disks() throws -> [Entry] {
+        let disks = MachineProbe(Sysroot()).hardware().disks.filter { disk in
+            disk.kind != "optical" && disk.kind != "md" && disk.size > 0 && !disk.isLiveMedium && !disk.isPossibleTarget
+        }
+        guard !disks.isEmpty else {
+            throw SourceWordError("this machine has no disks that are driven", hint: "coldclone probe tells why")
+        }
+        return disks.map { Entry(path: $0.name) }
+    }
+
+    /// Returns what this machine and the systems on image files among `paths` know of iSCSI.
+    private func known(_ paths: [String]) throws -> ISCSIInventory {
+        var inspection = MachineInspection(sysroot: Sysroot())
+        inspection.asksDrives = false
+        var known = inspection.machine().iscsi
+        let files = paths.filter {
+            ![Self.all, Self.knownLUNs].contains($0) && !$0.hasPrefix("/dev/") && !$0.hasPrefix(ISCSIURL.scheme)
+        }
+        guard !files.isEmpty else { return known }
+        let imaged = try inspection.images(files).iscsi
+        known.initiators += imaged.initiators
+        known.nodes += imaged.nodes
+        return known
+    }
+
+    private func units(_ known: ISCSIInventory) throws -> [Entry] {
+        var entries: [Entry] = []
+        var seen: Set<String> = []
+        let boot = known.boot.map { ($0, known.bootInitiator ?? known.initiators.first) }
+        let nodes = known.nodes.map { ($0, known.initiators.first ?? known.bootInitiator) }
+        for (target, initiator) in boot + nodes {
+            let name = session.initiatorName ?? initiator.flatMap { ISCSIName($0) }
+            let address = try ISCSIAddress("iscsi://\(target.portal)/\(target.name)")
+            var options = try session.session(for: address, log)
+            if let name { options.initiator = name }
+            guard let iqn = address.target else { continue }
+            for unit in try ISCSIDiscovery.logicalUnits(of: iqn, at: address.portal, options)
+            where unit.isDisk && (target.lun == nil || unit.lun.description == "\(target.lun ?? 0)") {
+                let path = "iscsi://\(target.portal)/\(target.name)/\(unit.lun)"
+                if seen.insert(path).inserted { entries.append(Entry(path: path, initiator: name)) }
+            }
+        }
+        guard !entries.isEmpty else {
+            throw SourceWordError(
+                "neither the firmware nor an installed system knows of an iSCSI target",
+                hint: "coldclone iscsi discover PORTAL lists a portal's targets")
+        }
+        return entries
+    }
+}
+
+/// A word stands for nothing on this machine.
+struct SourceWordError: Error {
+    var description: String
+    var hint: String
+
+    init(_ description: String, hint: String) {
+        self.description = description
+        self.hint = hint
+    }
+}
