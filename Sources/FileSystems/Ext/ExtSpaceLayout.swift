@@ -96,6 +96,7 @@ struct ExtSpaceLayout: Sendable {
 
     /// Refuses what is not known: any feature may change what a bit of a bitmap means.
     private static func checkFeatures(_ superblock: ExtSuperblock, _ volume: String) throws(FileSystemError) {
+        guard superblock.state == .clean else { throw FileSystemError(volume, .damaged("it is not clean")) }
         for (name, features, known) in [
             ("compatible", superblock.compatible, Feature.knownCompatible),
             ("incompatible", superblock.incompatible, Feature.knownIncompatible),
@@ -111,7 +112,6 @@ struct ExtSpaceLayout: Sendable {
         guard creator == 0, revision <= 1 else {
             throw FileSystemError(volume, .unsupported("the free space of revision \(revision), creator \(creator)"))
         }
-        guard superblock.state == .clean else { throw FileSystemError(volume, .damaged("it is not clean")) }
         guard superblock.compatible & Feature.hasJournal == 0 || superblock.journalInode != 0 else {
             throw FileSystemError(volume, .unsupported("the free space beside an external journal"))
         }
