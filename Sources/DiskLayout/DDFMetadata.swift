@@ -155,13 +155,13 @@ public struct DDFMetadata: Sendable, Hashable {
 }
 
 extension Fields {
-    /// Whether the checksum at byte 4 is right, counted with its own bytes as ones.
-    var hasDDFChecksum: Bool {
-        guard bytes.count >= 8 else { return false }
-        var summed = bytes
-        summed.replaceSubrange(4..<8, with: [0xff, 0xff, 0xff, 0xff])
+    /// Whether the checksum at byte 4 is right.
+    var hasDDFChecksum: Bool { bytes.count >= 8 && ddfChecksum == integer(4) }
+
+    /// The checksum, counted with its own bytes as ones.
+    var ddfChecksum: UInt32 {
+        let summed = part(0, 4) + [0xff, 0xff, 0xff, 0xff] + part(8, bytes.count)
         // Begun with zeros and not inverted, unlike zlib's, which inverts at both ends.
-        let checksum = ~UInt32(truncatingIfNeeded: crc32(uLong(UInt32.max), summed, uInt(summed.count)))
-        return checksum == integer(4)
+        return ~UInt32(truncatingIfNeeded: crc32(uLong(UInt32.max), Array(summed), uInt(summed.count)))
     }
 }

@@ -69,7 +69,9 @@ extension FirmwareSet {
             ([map.state.word] + [volume.migration?.words, volume.isDirty ? "dirty" : nil].compactMap(\.self))
             .joined(separator: ", ")
         let source = volume.previousMap ?? map
-        result.isConsistent = !volume.isDirty && volume.migration != .initialize && source.state != .uninitialized
+        let isUnchecked =
+            volume.migration == .initialize || volume.migration == .repair || source.state == .uninitialized
+        result.isConsistent = !volume.isDirty && !isUnchecked
         result.members = map.slots.enumerated().map { number, slot in
             let disk = disks.indices.contains(slot.disk) ? disks[slot.disk] : nil
             let isFailed = disk == nil || metadata.disks[slot.disk].status.contains(.failed)
