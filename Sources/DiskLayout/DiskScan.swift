@@ -137,6 +137,18 @@ struct DiskScan: Sendable {
         }
     }
 
+    /// Takes nothing on it for its own but that it is a member of firmware RAID, whose volumes hold the rest.
+    mutating func leaveToFirmware() {
+        if whole.volume.table != nil { dropTable("is that of a volume of firmware RAID") }
+        whole.superblock = nil
+        whole.label = nil
+        whole.volume.technology = nil
+        let types = [whole.volume.content.type].compactMap(\.self) + whole.volume.content.ambivalent
+        guard let type = types.first(where: ContentProbe.firmwareRAIDTypes.contains) else { return }
+        if whole.volume.content.type != type { whole.volume.content = DetectedContent() }
+        (whole.volume.content.type, whole.volume.content.usage) = (type, "raid")
+    }
+
     private mutating func dropTable(_ reason: String) {
         whole.volume.problems.append("the partition table \(reason)")
         whole.volume.table = nil

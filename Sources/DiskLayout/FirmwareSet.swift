@@ -4,64 +4,189 @@ internal import BlockIO
 
 /// Members of firmware RAID that belong together.
 public struct FirmwareSet: Sendable, Hashable {
+    /// What one member says of its set.
+    public enum Metadata: Sendable, Hashable {
+        /// Intel's.
+        case imsm(IMSMMetadata)
+        /// SNIA's.
+        case ddf(DDFMetadata)
+    }
+
     /// libblkid's TYPE: `isw_raid_member`.
     public var type: String
     /// What the metadata call the set; nil where they are not read, so that the members only look alike.
     public var identifier: String?
+    /// The UUID that mdadm(8) gives the set.
+    public var uuid: MDUUID?
     /// Names of the members' volumes.
     public var members: [String]
+    /// What each member says, by its name; nothing of those whose metadata are not read.
+    public var metadata: [String: Metadata] = [:]
+    /// The disks of the set, as its newest metadata describe them.
+    public var disks: [FirmwareDisk] = []
     /// The volumes of the set, as its newest metadata describe them; empty where they are not read.
     public var volumes: [FirmwareVolume] = []
     /// Number of disks that the set has by its metadata; nil where they do not say.
     public var diskCount: Int?
+    /// What is wrong with it, in sentences.
+    public var problems: [String] = []
 
     private static let types = Set(ContentProbe.firmwareRAIDTypes)
 
     /// Groups the members among `volumes` by type and identifier, in the order in which they come.
-    static func group(_ volumes: [StorageVolume]) -> [FirmwareSet] {
+    ///
+    /// - Parameter serials: serial numbers of the disks, by the names of their volumes.
+    static func group(_ volumes: [StorageVolume], serials: [String: String]) -> [FirmwareSet] {
         var sets: [FirmwareSet] = []
-        var generations: [UInt32] = []
         for volume in volumes {
             guard
                 let type = ([volume.content.type].compactMap(\.self) + volume.content.ambivalent).first(
                     where: types.contains)
             else { continue }
-            let (set, generation) = read(volume, type)
+            let set = read(volume, type)
             if let place = sets.firstIndex(where: { $0.type == type && $0.identifier == set.identifier }) {
                 sets[place].members += set.members
-                guard generation > generations[place] else { continue }
-                (sets[place].volumes, sets[place].diskCount) = (set.volumes, set.diskCount)
-                generations[place] = generation
+                sets[place].metadata.merge(set.metadata) { first, _ in first }
+                sets[place].problems += set.problems
             } else {
                 sets.append(set)
-                generations.append(generation)
             }
         }
+        for place in sets.indices { sets[place].describe(serials) }
         return sets
     }
 
-    /// Reads what one member says of its set, and how new that is.
-    private static func read(_ volume: StorageVolume, _ type: String) -> (FirmwareSet, generation: UInt32) {
+    /// Reads what one member says of its set.
+    private static func read(_ volume: StorageVolume, _ type: String) -> FirmwareSet {
         var set = FirmwareSet(type: type, identifier: volume.content.uuid, members: [volume.name])
-        if type == "isw_raid_member" {
-            // What is unreadable was told when the disk was probed.
-            guard let metadata = try? IMSMMetadata.read(volume.source) else { return (set, 0) }
-            set.identifier = "family \(hex(metadata.family, width: 8))"
-            (set.volumes, set.diskCount) = (metadata.volumes, metadata.diskCount)
-            return (set, metadata.generation)
+        // What is unreadable was told when the disk was probed.
+        if type == "isw_raid_member", let metadata = try? IMSMMetadata.read(volume.source) {
+            set.identifier = "family \(hex(metadata.identity, width: 8))"
+            if metadata.isChecksumCorrect {
+                set.metadata[volume.name] = .imsm(metadata)
+            } else {
+                set.identifier = nil
+                set.problems.append("\(volume.name): the checksum of its metadata is wrong")
+            }
         }
         if type == "ddf_raid_member", let metadata = try? DDFMetadata.read(volume.source) {
-            set.identifier = metadata.guid
-            set.volumes = metadata.volumes
+            set.identifier = metadata.anchor.guid.description
+            set.metadata[volume.name] = .ddf(metadata)
+            if metadata.active == nil {
+                set.problems.append("\(volume.name): neither the primary nor the secondary header can be used")
+            }
+            set.problems += metadata.damage.map { "\(volume.name): \($0)" }
         }
-        return (set, 0)
+        return set
     }
+
+    /// Fills in what all members' metadata together say.
+    private mutating func describe(_ serials: [String: String]) {
+        var imsm: [(String, IMSMMetadata)] = []
+        var ddf: [(String, DDFMetadata)] = []
+        for member in members {
+            switch metadata[member] {
+            case .imsm(let metadata): imsm.append((member, metadata))
+            case .ddf(let metadata): ddf.append((member, metadata))
+            case nil: break
+            }
+        }
+        describe(imsm, serials)
+        describe(ddf)
+    }
+}
+
+/// A disk of a firmware RAID set, present or not.
+public struct FirmwareDisk: Sendable, Hashable {
+    /// What the metadata call it: its serial number, or its reference number.
+    public var label: String
+    /// Name of the volume that it is; nil where it is not here, or nothing tells which one it is.
+    public var device: String?
+    /// How it is, in the metadata's words.
+    public var state: String
+    /// Length in bytes, or those that volumes may take.
+    public var lengthInBytes: Int64
 }
 
 /// A volume of a firmware RAID set.
 public struct FirmwareVolume: Sendable, Hashable {
+    /// A member, in the order of the slots.
+    public struct Member: Sendable, Hashable {
+        /// What the metadata call the disk; nil where they do not name one.
+        public var label: String?
+        /// Name of the volume that it is; nil where it is not here, or nothing tells which one it is.
+        public var device: String?
+        /// Whether the metadata say that what it holds is right.
+        public var isInSync: Bool
+        /// First byte of the data on it.
+        public var firstByte: Int64
+
+        /// Whether its data can be read.
+        public var isAvailable: Bool { device != nil && isInSync }
+    }
+
     /// Name.
     public var name: String
     /// RAID level: `raid5`; nil where it is not read.
     public var level: String?
+    /// The UUID that mdadm(8) gives it.
+    public var uuid: MDUUID?
+    /// Length in bytes.
+    public var lengthInBytes: Int64 = 0
+    /// Bytes of a chunk; nil where the level has none.
+    public var chunkSizeInBytes: Int64?
+    /// Bytes of each member that it takes.
+    public var memberLengthInBytes: Int64 = 0
+    /// How it is, in the metadata's words.
+    public var recordedState = ""
+    /// Whether parity and copies agree, by the metadata.
+    public var isConsistent = true
+    /// The members in order.
+    public var members: [Member] = []
+    /// Whether its data can be read from what is here; nil where that cannot be told.
+    public var state: MDArray.State?
+    /// How data lie on the members; nil where that is not known.
+    var pattern: RAIDGeometry.Pattern?
+
+    /// Numbers of the members that are not here, or not right.
+    public var missing: [Int] { members.indices.filter { !members[$0].isAvailable } }
+
+    /// Makes one of which only the name is known.
+    init(name: String) { self.name = name }
+
+    /// Works out the state from the members.
+    mutating func judge() {
+        let missing = Set(missing)
+        if missing.isEmpty {
+            state = members.isEmpty ? nil : .complete
+        } else if let pattern {
+            state = pattern.survives(without: missing, of: members.count) ? .degraded : .incomplete
+        } else {
+            state = .incomplete
+        }
+    }
+
+    /// Returns the volume's data as a source over its members.
+    ///
+    /// - Parameter device: gives a member by its name.
+    /// - Returns: nil when too much is missing, or the layout is not known.
+    func source(_ device: (String) -> (any BlockSource)?) -> (any BlockSource)? {
+        guard let pattern, let uuid, state == .complete || state == .degraded, lengthInBytes > 0 else { return nil }
+        // Parity that was not brought up to date makes nonsense of what is missing.
+        if case .parity = pattern, !isConsistent, state == .degraded { return nil }
+        let sources: [(any BlockSource)?] = members.map { member in
+            guard member.isAvailable, let base = member.device.flatMap(device) else { return nil }
+            let slice = SliceSource(
+                base, name: base.name, firstByte: member.firstByte, length: memberLengthInBytes)
+            return slice.lengthInBytes == memberLengthInBytes ? slice : nil
+        }
+        let gone = Set(sources.indices.filter { sources[$0] == nil })
+        let geometry = RAIDGeometry(
+            pattern, chunk: chunkSizeInBytes ?? 0,
+            memberLengths: [Int64](repeating: memberLengthInBytes, count: members.count))
+        guard let geometry, geometry.length >= lengthInBytes, gone == Set(missing) else { return nil }
+        let name = "volume \(uuid)"
+        let whole = RAIDSource(geometry, members: sources, name: name, trustsRedundancy: isConsistent)
+        return SliceSource(whole, name: name, firstByte: 0, length: lengthInBytes)
+    }
 }

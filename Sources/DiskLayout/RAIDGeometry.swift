@@ -209,3 +209,23 @@ struct RAIDGeometry: Sendable, Hashable {
         }
     }
 }
+
+extension RAIDGeometry.Pattern {
+    /// Tells whether all data are there without the members in `missing`, of `count`.
+    func survives(without missing: Set<Int>, of count: Int) -> Bool {
+        switch self {
+        case _ where missing.isEmpty: return true
+        case .concatenated, .striped: return false
+        case .mirrored: return missing.count < count
+        case .parity(let parities, _): return missing.count <= parities
+        case .copied(let near, let far, _):
+            // Copies lie on members in a row; near ones that fill the members evenly form fixed sets.
+            let copies = far == 1 ? near : near == 1 ? far : 0
+            guard copies > 1, copies <= count else { return false }
+            let step = far == 1 && count % copies == 0 ? copies : 1
+            return !stride(from: 0, to: count, by: step).contains { first in
+                (0..<copies).allSatisfy { missing.contains((first + $0) % count) }
+            }
+        }
+    }
+}

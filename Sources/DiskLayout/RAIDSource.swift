@@ -14,11 +14,15 @@ public struct RAIDSource: BlockSource {
     public let physicalSectorSize: Int
     let geometry: RAIDGeometry
     let members: [(any BlockSource)?]
+    let trustsRedundancy: Bool
 
     /// Takes an array's geometry and its members in order, nil for those that are missing.
-    init(_ geometry: RAIDGeometry, members: [(any BlockSource)?], name: String) {
+    ///
+    /// - Parameter trustsRedundancy: whether copies and parity agree, so that they may stand for what cannot be read.
+    init(_ geometry: RAIDGeometry, members: [(any BlockSource)?], name: String, trustsRedundancy: Bool = true) {
         self.geometry = geometry
         self.members = members
+        self.trustsRedundancy = trustsRedundancy
         self.name = name
         logicalSectorSize = members.compactMap { $0?.logicalSectorSize }.max() ?? 512
         physicalSectorSize = members.compactMap { $0?.physicalSectorSize }.max() ?? 512
@@ -50,8 +54,11 @@ public struct RAIDSource: BlockSource {
         for place in places {
             guard let member = member(place.member) else { continue }
             do throws(BlockError) { return try member.read(into: buffer, at: place.offset) } catch { failure = error }
+            if !trustsRedundancy { throw failure }
         }
-        guard let place = places.first, !place.group.isEmpty, place.group.allSatisfy({ member($0) != nil }) else {
+        guard trustsRedundancy, let place = places.first, !place.group.isEmpty,
+            place.group.allSatisfy({ member($0) != nil })
+        else {
             throw failure
         }
         buffer.clear()

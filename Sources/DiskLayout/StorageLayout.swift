@@ -41,6 +41,18 @@ public struct StorageLayout: Sendable {
         public var obstacles: [String: String] = [:]
     }
 
+    /// A volume of firmware RAID whose data can be read.
+    public struct FirmwareContent: Sendable {
+        /// Number of its set in `firmwareSets`.
+        public var set: Int
+        /// Number of the volume in the set.
+        public var number: Int
+        /// What lies on it.
+        public var volume: StorageVolume
+        /// Its partitions.
+        public var partitions: [PartitionVolume] = []
+    }
+
     /// The disks, in the order given.
     public var disks: [DiskVolume] = []
     /// The md arrays.
@@ -49,6 +61,8 @@ public struct StorageLayout: Sendable {
     public var groups: [GroupVolume] = []
     /// Members of firmware RAID, by the set that they belong to.
     public var firmwareSets: [FirmwareSet] = []
+    /// Their volumes, as far as the data can be read.
+    public var firmwareContents: [FirmwareContent] = []
     /// Names of LVM2 physical volumes that no group found has.
     public var unusedPhysicalVolumes: [String] = []
     /// What is worth telling and stands nowhere else, in sentences.
@@ -61,6 +75,7 @@ public struct StorageLayout: Sendable {
     public var volumes: [StorageVolume] {
         var volumes: [StorageVolume] = []
         for disk in disks { volumes += [disk.volume] + disk.partitions.map(\.volume) }
+        for item in firmwareContents { volumes += [item.volume] + item.partitions.map(\.volume) }
         for array in arrays {
             if let volume = array.volume { volumes.append(volume) }
             volumes += array.partitions.map(\.volume)
@@ -75,8 +90,12 @@ public struct StorageLayout: Sendable {
 
     /// Reads what lies on `sources`; what cannot be read is told in its volume, and stops nothing else.
     ///
+    /// - Parameter serials: serial numbers of disks by the names of their sources: some firmware RAID knows its disks by
+    ///   nothing else.
     /// - Throws: `BlockError` when there are no threads.
-    public static func read(_ sources: [any BlockSource], threads: Int = 16) throws(BlockError) -> StorageLayout {
+    public static func read(
+        _ sources: [any BlockSource], serials: [String: String] = [:], threads: Int = 16
+    ) throws(BlockError) -> StorageLayout {
         var layout = StorageLayout()
         let scans = Mutex([DiskScan?](repeating: nil, count: sources.count))
         let next = Mutex(0)
@@ -91,17 +110,43 @@ public struct StorageLayout: Sendable {
                 scans.withLock { $0[index] = scan }
             }
         }
-        let found = scans.withLock { $0.compactMap(\.self) }
+        var found = scans.withLock { $0.compactMap(\.self) }
+        let volumes = layout.addFirmwareSets(&found, serials)
         layout.disks = found.map { DiskVolume(volume: $0.whole.volume, partitions: $0.partitionVolumes) }
-        var known = found.flatMap(\.volumes)
+        var known = found.flatMap(\.volumes) + volumes
         for _ in 0..<maximumRounds {
             let fresh = layout.addArrays(known) + layout.addGroups(known)
             guard !fresh.isEmpty else { break }
             known += fresh
         }
-        layout.firmwareSets = FirmwareSet.group(found.map(\.whole.volume))
         layout.nameUnused(known)
         return layout
+    }
+
+    /// Puts firmware RAID together, and returns the volumes that come of it.
+    ///
+    /// What seemed to lie on a member of a volume that can be read lies on that volume.
+    private mutating func addFirmwareSets(_ disks: inout [DiskScan], _ serials: [String: String]) -> [VolumeScan] {
+        firmwareSets = FirmwareSet.group(disks.map(\.whole.volume), serials: serials)
+        let known = disks.map(\.whole)
+        var names: Set<String> = []
+        var fresh: [VolumeScan] = []
+        for (set, volumes) in firmwareSets.map(\.volumes).enumerated() {
+            for (number, volume) in volumes.enumerated() {
+                guard let source = volume.source({ Self.source($0, known) }), names.insert(source.name).inserted else {
+                    continue
+                }
+                let scan = DiskScan(source, isDisk: false)
+                firmwareContents.append(
+                    FirmwareContent(
+                        set: set, number: number, volume: scan.whole.volume, partitions: scan.partitionVolumes))
+                fresh += scan.volumes
+                for device in volume.members.compactMap(\.device) {
+                    disks.firstIndex { $0.whole.volume.name == device }.map { disks[$0].leaveToFirmware() }
+                }
+            }
+        }
+        return fresh
     }
 
     /// Puts arrays together from all members in `known`, and returns the volumes that come of those not seen before.

@@ -15,18 +15,11 @@ struct LayoutInventory {
             machine.disks[place].content = content(disk.volume, disk.partitions)
         }
         machine.arrays = layout.arrays.map(array)
-        machine.firmwareSets = layout.firmwareSets.map { set in
-            var record = FirmwareRAIDSet(type: set.type, uuid: set.identifier, members: set.members)
-            record.volumes = set.volumes.map { volume in
-                volume.level.map { "\(volume.name) (\($0))" } ?? volume.name
-            }
-            record.diskCount = set.diskCount
-            return record
-        }
+        machine.firmwareSets = layout.firmwareSets.indices.map(firmwareSet)
         machine.volumeGroups = layout.groups.map(group)
     }
 
-    private func content(
+    func content(
         _ volume: StorageVolume, _ partitions: [StorageLayout.PartitionVolume] = []
     ) -> VolumeContent {
         var content = VolumeContent()

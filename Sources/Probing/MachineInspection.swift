@@ -46,7 +46,12 @@ public struct MachineInspection: Sendable {
 
     /// Fills in what lies on `sources`, and returns what stands nowhere in the inventory.
     private func read(_ sources: [any BlockSource], into machine: inout Machine) -> [String] {
-        guard let layout = try? StorageLayout.read(sources) else { return ["there were no threads to read the disks"] }
+        let serials = Dictionary(
+            machine.disks.compactMap { disk in disk.serial.map { (disk.name, $0) } },
+            uniquingKeysWith: { first, _ in first })
+        guard let layout = try? StorageLayout.read(sources, serials: serials) else {
+            return ["there were no threads to read the disks"]
+        }
         LayoutInventory(layout: layout).fill(&machine)
         SystemInspection(layout: layout).fill(&machine)
         return layout.findings

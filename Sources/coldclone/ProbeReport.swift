@@ -141,12 +141,26 @@ struct ProbeReport {
     }
 
     private var firmwareSets: String {
-        var table = TextTable(columns: [.left("type"), .left("set"), .left("volumes"), .left("members")])
+        var table = TextTable(columns: [
+            .left("volume"), .left("level"), .right("size"), .right("chunk"), .left("state"), .left("content"),
+            .left("members in order"),
+        ])
         for set in machine.firmwareSets {
             table.rows.append([
-                set.type, set.uuid ?? "-", set.volumes.isEmpty ? "-" : set.volumes.joined(separator: ", "),
-                set.members.map(Self.short).joined(separator: " "),
+                set.uuid ?? set.type, set.type, "", "", "", "", set.members.map(Self.short).joined(separator: " "),
             ])
+            for volume in set.raidVolumes ?? [] {
+                let members = volume.members.enumerated().map { slot, member in
+                    let name = member.device.map(Self.short) ?? member.label ?? "-"
+                    let isMissing = volume.missing.contains(slot) && member.device == nil
+                    return name + (isMissing ? " (MISSING)" : member.isInSync ? "" : " (not in sync)")
+                }
+                table.rows.append([
+                    "  \(volume.name)", volume.level ?? "", volume.size.map(HumanBytes.format) ?? "-",
+                    volume.chunkSize.map(HumanBytes.format) ?? "", "\(volume.state) (\(volume.recordedState))",
+                    volume.content.map { Self.cells($0, nil)[0] } ?? "-", members.joined(separator: " "),
+                ])
+            }
         }
         return Self.render(table)
     }

@@ -142,74 +142,13 @@ struct SoftwareRAIDOracleTests {
         #expect(layout.disks.allSatisfy { $0.volume.table != nil && $0.volume.content.type == nil })
     }
 
-    @Test func groupsFirmwareRAID() throws {
-        for (name, type) in [
-            ("imsm", "isw_raid_member"), ("imsm-raid5", "isw_raid_member"), ("ddf", "ddf_raid_member"),
-        ] {
-            let set = try StorageSet.named("firmware", name)
-            let layout = try StorageLayout.read(sources(set))
-            let found = try #require(layout.firmwareSets.first, "\(name)")
-            #expect(layout.firmwareSets.count == 1)
-            #expect(found.type == type)
-            #expect(found.members.count == set.disks.count)
-            let text = try #require(try set.text("disk0.examine"))
-            if type == "isw_raid_member" {
-                #expect(found.identifier == lines(text)["Orig Family"].map { "family \($0)" })
-                #expect(found.diskCount.map { "\($0)" } == lines(text)["Disks"])
-                let names = text.matches(of: /\[(\w+)\]:/).map { String($0.1) }
-                let levels = text.matches(of: /RAID Level : (\d+)/).map { "raid\($0.1)" }
-                #expect(!names.isEmpty && found.volumes.map(\.name) == names && found.volumes.map(\.level) == levels)
-            } else {
-                #expect(found.identifier == lines(text)["Container GUID"])
-                let names = text.matches(of: /Name\[\d+\] : (\w+)/).map { String($0.1) }
-                #expect(!names.isEmpty && found.volumes.map(\.name) == names)
-            }
-        }
-    }
-
-    /// Members of two sets of one maker are told apart, and damage to what they say of themselves is survived.
-    @Test(arguments: ["imsm", "imsm-raid5", "ddf"]) func survivesDamagedFirmwareMetadata(name: String) throws {
-        let set = try StorageSet.named("firmware", name)
-        let file = try FileSource(set.path("disk0"))
-        var places: [Int64] = []
-        var position: Int64 = 0
-        while position < file.lengthInBytes {
-            let extent = try file.extent(at: position)
-            if extent.kind == .data { places.append(extent.offset) }
-            position = extent.end
-        }
-        let disk = try TestDisk(image: set.path("disk0"), sectorSize: 512, places: places)
-        let whole = try #require(StorageLayout.read([disk]).firmwareSets.first)
-        // Anchors lie in the last sectors, and what they lead to at its own begin.
-        let last = disk.lengthInBytes - 4096
-        var generator = SeededGenerator(seed: 20_261_123)
-        for _ in 0..<250 {
-            var damaged = disk
-            for _ in 0..<Int.random(in: 1...2, using: &generator) {
-                let start = try #require((places + [last, last, last]).randomElement(using: &generator))
-                let place = start + Int64.random(in: 0..<4096, using: &generator)
-                damaged = damaged.with([UInt8.random(in: 0...255, using: &generator)], at: place)
-            }
-            for found in try StorageLayout.read([damaged]).firmwareSets {
-                #expect(found.volumes.count <= whole.volumes.count)
-            }
-        }
-        for cut in stride(from: 0, to: Int64(4096), by: 64) {
-            _ = try StorageLayout.read([disk.resized(to: file.lengthInBytes - cut)])
-        }
-        let other = try StorageSet.named("firmware", name == "imsm" ? "imsm-raid5" : "imsm")
-        let paths = set.disks.map(set.path) + [other.path("disk0")]
-        let layout = try StorageLayout.read(paths.map { try FileSource($0) })
-        #expect(layout.firmwareSets.map(\.members.count) == [set.disks.count, 1])
-    }
-
     private func digest(_ source: any BlockSource, _ folder: TemporaryFolder) throws -> String {
         try SourceContent.digest(source, folder)
     }
 }
 
 /// A source of 4096-byte sectors.
-private struct Sectored: BlockSource {
+struct Sectored: BlockSource {
     let base: FileSource
     var name: String { base.name }
     var lengthInBytes: Int64 { base.lengthInBytes }

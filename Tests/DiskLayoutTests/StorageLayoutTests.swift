@@ -210,7 +210,7 @@ struct StorageLayoutTests {
 }
 
 /// A disk under another name.
-private struct Named: BlockSource {
+struct Named: BlockSource {
     let name: String
     let base: any BlockSource
 

@@ -139,27 +139,6 @@ public struct ArrayMember: Sendable, Hashable, Codable {
     }
 }
 
-/// Members of firmware RAID that belong together.
-public struct FirmwareRAIDSet: Sendable, Hashable, Codable {
-    /// libblkid's TYPE: `isw_raid_member`.
-    public var type: String
-    /// Identity of the set; nil where the metadata are not read, so that the members only look alike.
-    public var uuid: String?
-    /// Names and levels of the volumes in it.
-    public var volumes: [String] = []
-    /// Number of disks that it has by its metadata; nil where they do not say.
-    public var diskCount: Int?
-    /// Paths of the members.
-    public var members: [String]
-
-    /// Makes a set's record.
-    public init(type: String, uuid: String?, members: [String]) {
-        self.type = type
-        self.uuid = uuid
-        self.members = members
-    }
-}
-
 /// An LVM2 volume group.
 public struct VolumeGroup: Sendable, Hashable, Codable {
     /// Name.

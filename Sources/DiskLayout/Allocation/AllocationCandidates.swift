@@ -24,7 +24,11 @@ struct AllocationCandidates {
 
     private(set) var volumes: [Candidate] = []
 
+    /// Volumes of firmware RAID and their partitions, by name: whether the firmware is done with them, only it knows.
+    private let firmwareVolumes: Set<String>
+
     init(_ layout: StorageLayout) {
+        firmwareVolumes = Set(layout.firmwareContents.flatMap { [$0.volume.name] + $0.partitions.map(\.volume.name) })
         for disk in layout.disks { add(disk.volume, disk.partitions, obstacle: nil) }
         for array in layout.arrays { add(array) }
         for group in layout.groups { add(group, layout) }
@@ -67,7 +71,11 @@ struct AllocationCandidates {
         let level = item.array.superblock?.level.description ?? "unknown level"
         guard let volume = item.volume else { return }
         var obstacle: String?
-        if item.array.superblock?.isClean != true {
+        if (item.array.active + item.array.stale + item.array.others).contains(where: {
+            firmwareVolumes.contains($0.device)
+        }) {
+            obstacle = "it lies on firmware RAID"
+        } else if item.array.superblock?.isClean != true {
             obstacle = "the \(level) array was not stopped"
         } else if !item.array.stale.isEmpty || !item.array.others.isEmpty {
             obstacle = "not all members of the \(level) array are up to date"
@@ -81,7 +89,9 @@ struct AllocationCandidates {
         let group = item.group
         let free = group.freeExtentRanges()
         let obstacle: String?
-        if let finding = group.findings.first {
+        if group.physicalVolumes.contains(where: { firmwareVolumes.contains($0.device ?? "") }) {
+            obstacle = "it lies on firmware RAID"
+        } else if let finding = group.findings.first {
             obstacle = finding
         } else if !group.isUnderstood {
             obstacle = "the metadata of volume group \(group.name) say more than is known here"

@@ -54,7 +54,9 @@ extension RAIDSource: ComposedSource {
 
     func copy(_ index: Int) -> any BlockSource {
         guard geometry.pattern == .mirrored else {
-            return RAIDSource(geometry, members: members.map { $0?.reading(copy: index) }, name: name)
+            return RAIDSource(
+                geometry, members: members.map { $0?.reading(copy: index) }, name: name,
+                trustsRedundancy: trustsRedundancy)
         }
         var rest = index % max(copyCount, 1)
         var only = [(any BlockSource)?](repeating: nil, count: members.count)
@@ -66,7 +68,7 @@ extension RAIDSource: ComposedSource {
             }
             rest -= member.copies
         }
-        return RAIDSource(geometry, members: only, name: name)
+        return RAIDSource(geometry, members: only, name: name, trustsRedundancy: trustsRedundancy)
     }
 
     func trace(_ range: Range<Int64>, _ body: (any BlockSource, Range<Int64>) -> Bool) -> Bool {

@@ -20,6 +20,7 @@ public struct MachineFindings: Sendable {
         collector.disks(machine)
         collector.layout(machine)
         collector.arrays(machine)
+        for set in machine.firmwareSets { collector.firmwareRAID(set) }
         collector.volumeGroups(machine)
         collector.systems(machine)
         collector.iscsi(machine)
@@ -32,7 +33,7 @@ public struct MachineFindings: Sendable {
         }.map(\.element)
     }
 
-    private mutating func add(
+    mutating func add(
         _ severity: Finding.Severity, _ code: String, _ subject: String, what: String, why: String, action: String
     ) {
         findings.append(Finding(severity, code: code, subject: subject, what: what, why: why, action: action))
@@ -153,7 +154,7 @@ public struct MachineFindings: Sendable {
         }
     }
 
-    private mutating func volume(_ name: String, _ content: VolumeContent) {
+    mutating func volume(_ name: String, _ content: VolumeContent) {
         switch content.state {
         case "hibernated":
             add(
@@ -219,21 +220,6 @@ public struct MachineFindings: Sendable {
                     what: "it was left behind by the array \(name), at event count \(member.events)",
                     why: "its content is old", action: "capture it with the others, and do not start it by itself")
             }
-        }
-        for set in machine.firmwareSets {
-            if let count = set.diskCount, count > set.members.count {
-                add(
-                    .critical, "firmware-raid-incomplete", set.members.joined(separator: ", "),
-                    what:
-                        "the set of firmware RAID (\(set.type)) has \(count) disks, and \(set.members.count) are here",
-                    why: "without all of them its volumes may not be whole",
-                    action: "find the missing disks: an unplugged cable, a controller without driver")
-            }
-            add(
-                .warning, "firmware-raid", set.members.joined(separator: ", "),
-                what: "firmware RAID (\(set.type)) lies on \(set.members.count) disks",
-                why: "the members are captured one by one: a virtual machine has no such firmware",
-                action: "capture all of them; the array is put together at the receiver")
         }
     }
 
