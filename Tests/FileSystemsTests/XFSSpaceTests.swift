@@ -11,7 +11,7 @@ internal import Testing
 struct XFSSpaceTests {
     private let folder: TemporaryFolder
 
-    init() throws { folder = try TemporaryFolder(in: try #require(TemporaryFolder.parentOnDisk)) }
+    init() throws { folder = try XFSVolume.folder() }
 
     @Test(
         arguments: [

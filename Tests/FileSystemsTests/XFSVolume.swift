@@ -17,6 +17,12 @@ struct XFSVolume {
             && LoopDevice.areAvailable && Mount.isPossible
     }
 
+    /// A folder for images: in memory where there is much of it, as the log's many small writes are slow on a disk.
+    static func folder() throws -> TemporaryFolder {
+        let memory = (try? Folder.freeSpace(in: "/dev/shm")) ?? 0
+        return try TemporaryFolder(in: memory > 6 << 30 ? "/dev/shm" : try #require(TemporaryFolder.parentOnDisk))
+    }
+
     /// Makes an image of `arguments`, which may be smaller than mkfs.xfs(8) likes it.
     init(
         in folder: TemporaryFolder, _ arguments: [String], named name: String = "image", sectorSize: Int = 512,
