@@ -32,6 +32,11 @@ static inline ntfs_attr *cn_open_data(ntfs_inode *inode) { return ntfs_attr_open
 static inline int cn_is_directory(ntfs_inode *inode) { return (inode->mrec->flags & MFT_RECORD_IS_DIRECTORY) != 0; }
 static inline int cn_is_reparse_point(ntfs_inode *inode) { return (inode->flags & FILE_ATTR_REPARSE_POINT) != 0; }
 static inline int cn_is_encrypted(ntfs_inode *inode) { return (inode->flags & FILE_ATTR_ENCRYPTED) != 0; }
-static inline int cn_is_dirty(ntfs_volume *volume) { return (volume->flags & VOLUME_IS_DIRTY) != 0; }
+// Flags of an unclean volume, and of one that a check was not done with.
+static inline int cn_needs_check(ntfs_volume *volume) {
+    return (volume->flags
+            & (VOLUME_IS_DIRTY | VOLUME_RESIZE_LOG_FILE | VOLUME_UPGRADE_ON_MOUNT | VOLUME_REPAIR_OBJECT_ID
+               | VOLUME_CHKDSK_UNDERWAY | VOLUME_MODIFIED_BY_CHKDSK)) != 0;
+}
 
 #endif

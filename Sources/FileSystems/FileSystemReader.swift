@@ -36,6 +36,12 @@ public protocol FileSystemReader: Sendable {
     /// What contradicts itself - counts, checksums, a used block that is called free - is an error of cause `damaged`.
     /// Whether the file system is clean is not asked here: see `state`.
     func spaceUse(_ options: SpaceOptions) throws(FileSystemError) -> SpaceUse
+
+    /// Returns the bytes of the volume that the contents of the plain files `paths` lie in, those that exist.
+    ///
+    /// For files whose content nobody wants, such as those that Windows pages to: no byte of another file is among
+    /// them. Empty where the file system cannot tell.
+    func ranges(ofFiles paths: [String]) throws(FileSystemError) -> FreeRuns
 }
 
 /// A file's number in its file system.
@@ -121,6 +127,9 @@ extension FileSystemReader {
     public func spaceUse(_ options: SpaceOptions) throws(FileSystemError) -> SpaceUse {
         throw FileSystemError(volume, .unsupported("its free space"))
     }
+
+    /// Knows not where files lie.
+    public func ranges(ofFiles paths: [String]) throws(FileSystemError) -> FreeRuns { FreeRuns() }
 
     /// Most entries of a directory that are returned.
     static var maximumEntries: Int { 1 << 20 }

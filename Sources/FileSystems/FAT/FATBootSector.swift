@@ -6,7 +6,15 @@ struct FATBootSector: Sendable {
     let width: Int
     let clusterSize: Int
     let clusterCount: UInt32
+    let mediaByte: UInt8
+    /// Where the table in force begins.
     let tableOffset: Int64
+    /// Where the first table begins; they follow each other.
+    let tablesOffset: Int64
+    let tableSize: Int64
+    let tableCount: Int
+    /// Whether only the table in force is kept up to date.
+    let hasOneActiveTable: Bool
     /// First byte of the root directory, where it does not lie in clusters.
     let rootOffset: Int64
     let rootSize: Int
@@ -16,6 +24,8 @@ struct FATBootSector: Sendable {
     let label: String?
     let isMarkedDirty: Bool
 
+    /// The lowest entry that is no cluster, but a mark: reserved, bad, an end.
+    var reservedMark: UInt32 { endMark - 8 }
     /// The lowest entry that ends a chain.
     var endMark: UInt32 { width == 12 ? 0xff8 : width == 16 ? 0xfff8 : 0x0fff_fff8 }
 
@@ -55,7 +65,16 @@ struct FATBootSector: Sendable {
         guard width == 32 || clusters < 65525, width != 32 || rootEntries == 0 else { return nil }
         // An entry for every cluster.
         guard table * Int64(sectorSize) * 8 / Int64(width) >= clusters + 2 else { return nil }
-        tableOffset = reserved * Int64(sectorSize)
+        mediaByte = sector.byte(21)
+        tablesOffset = reserved * Int64(sectorSize)
+        tableSize = table * Int64(sectorSize)
+        tableCount = Int(tables)
+        // FAT32 can leave its tables different, and names the one that counts.
+        let flags: UInt16 = width == 32 ? sector.little(40) : 0
+        hasOneActiveTable = flags & 0x80 != 0
+        let active = hasOneActiveTable ? Int64(flags & 15) : 0
+        guard active < tables else { return nil }
+        tableOffset = tablesOffset + active * tableSize
         rootOffset = (reserved + tables * table) * Int64(sectorSize)
         rootSize = Int(rootSectors) * sectorSize
         rootCluster = width == 32 ? sector.little(44) : 0

@@ -10,7 +10,7 @@ final class FATReader: FileSystemReader {
     /// Most clusters of a chain: a file of 4 GiB in clusters of 512 bytes.
     private static let maximumClusters = 1 << 23
     /// Most bytes of a directory: 65,536 entries of 32 bytes.
-    private static let maximumDirectory = 2 << 20
+    static let maximumDirectory = 2 << 20
 
     let volume: String
     let kind = FileSystemKind.vfat
@@ -20,7 +20,7 @@ final class FATReader: FileSystemReader {
     /// The root has no entry.
     let root = FileID(0)
 
-    private let bytes: VolumeBytes
+    let bytes: VolumeBytes
     let boot: FATBootSector
 
     init(_ bytes: VolumeBytes) throws(FileSystemError) {
@@ -160,13 +160,13 @@ final class FATReader: FileSystemReader {
     }
 
     /// A piece of the table: entries of a chain lie close together.
-    private struct Window {
+    struct Window {
         var start: Int64 = 0
         var fields = ByteFields([])
     }
 
-    /// Returns the entry of `cluster` in the first table.
-    private static func entry(
+    /// Returns the entry of `cluster` in the table in force.
+    static func entry(
         _ cluster: UInt32, _ bytes: VolumeBytes, _ boot: FATBootSector, _ window: inout Window
     ) throws(FileSystemError) -> UInt32 {
         let offset = boot.tableOffset + Int64(cluster) * Int64(boot.width) / 8

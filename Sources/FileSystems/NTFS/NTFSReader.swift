@@ -20,11 +20,13 @@ final class NTFSReader: FileSystemReader, @unchecked Sendable {
     /// Record 5, whatever its sequence number is.
     let root = FileID(5)
 
+    let bytes: VolumeBytes
     private let device: NTFSDevice
     private let system: UnsafeMutablePointer<ntfs_volume>
 
     init(_ bytes: VolumeBytes) throws(FileSystemError) {
         volume = bytes.name
+        self.bytes = bytes
         let boot = try NTFSBootSector(bytes)
         uuid = boot.serialNumber
         let reading = NTFSDevice(bytes)
@@ -56,14 +58,17 @@ final class NTFSReader: FileSystemReader, @unchecked Sendable {
 
     private func findState() -> FileSystemState {
         // hiberfil.sys begins so when an operating system sleeps, or when Windows' fast startup put half of it to sleep.
-        if let head = try? locate("hiberfil.sys").flatMap({ try? content(of: $0, at: 0, count: 4) }),
-            ["hibr", "rstr"].contains(String(decoding: head, as: UTF8.self).lowercased())
-        {
-            return .hibernated
+        do throws(FileSystemError) {
+            if let file = try locate("hiberfil.sys"), try status(of: file).type != .directory {
+                let head = try content(of: file, at: 0, count: 4)
+                if ["hibr", "rstr"].contains(String(decoding: head, as: UTF8.self).lowercased()) { return .hibernated }
+            }
+        } catch {
+            return .unknown("whether a system sleeps on it: \(error.reason)")
         }
         return Self.lock.withLock { _ in
             device.beginCall()
-            if cn_is_dirty(system) != 0 { return .dirty }
+            if cn_needs_check(system) != 0 { return .dirty }
             // $LogFile.
             guard let inode = ntfs_inode_open(system, 2) else { return .unknown("the log cannot be read") }
             defer { ntfs_inode_close(inode) }
