@@ -23,9 +23,9 @@ final class BtrfsReader: FileSystemReader {
     let state: FileSystemState
     let root: FileID
 
-    private let bytes: VolumeBytes
+    let bytes: VolumeBytes
     let trees: BtrfsTrees
-    private let roots = Mutex<[UInt64: BtrfsSuperblock.Root]>([:])
+    private let roots = Mutex<[UInt64: BtrfsPointer]>([:])
 
     init(_ bytes: VolumeBytes) throws(FileSystemError) {
         self.bytes = bytes
@@ -181,14 +181,13 @@ final class BtrfsReader: FileSystemReader {
     }
 
     /// Returns the tree that the number of `file` is valid in.
-    private func tree(_ file: FileID) throws(FileSystemError) -> BtrfsSuperblock.Root {
+    private func tree(_ file: FileID) throws(FileSystemError) -> BtrfsPointer {
         if let known = roots.withLock({ $0[file.tree] }) { return known }
         let low = BtrfsKey(file.tree, BtrfsKey.Kind.root, 0)
         let high = BtrfsKey(file.tree, BtrfsKey.Kind.root, .max)
-        var found: BtrfsSuperblock.Root?
+        var found: BtrfsPointer?
         try trees.search(trees.superblock.rootTree, low, high) { _, fields throws(FileSystemError) in
-            found = BtrfsSuperblock.Root(
-                logical: fields.little(176), level: fields.byte(238), generation: fields.little(160))
+            found = BtrfsTreeRoot(BtrfsKey(file.tree, BtrfsKey.Kind.root, 0), fields).pointer
             return false
         }
         guard let found else { throw error(file, .damaged("there is no subvolume \(file.tree)")) }
