@@ -31,9 +31,9 @@ public struct AllocationSurvey: Sendable {
         var ranges = [[(range: Range<Int64>, reason: String)]](repeating: [], count: sources.count)
         for (candidate, result) in zip(candidates.volumes, found) {
             var use = result.use
-            if !result.free.isEmpty {
-                if let places = trace(result.free, of: candidate.volume.source) {
-                    for place in places { ranges[place.disk].append((place.range, result.reason)) }
+            for part in result.parts where !part.ranges.isEmpty && use.wholeReason == nil {
+                if let places = trace(part.ranges, of: candidate.volume.source) {
+                    for place in places { ranges[place.disk].append((place.range, part.reason)) }
                 } else {
                     use.freeLength = 0
                     use.wholeReason = "members of its array are copied whole"

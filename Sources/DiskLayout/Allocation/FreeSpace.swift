@@ -8,11 +8,20 @@ struct FreeSpace: Sendable {
     /// Copies of a mirror that are compared; more than that nobody has.
     private static let maximumCopies = 8
 
+    /// Ranges that are left out for one reason.
+    struct Part: Sendable, Hashable {
+        /// Why, for the manifest.
+        var reason: String
+        /// The ranges, ascending.
+        var ranges: [Range<Int64>]
+    }
+
+    /// Windows' files that are made anew: what they hold died with the system that wrote it.
+    private static let pageFiles = ["pagefile.sys", "swapfile.sys", "hiberfil.sys"]
+
     private(set) var use: VolumeUse
-    /// What is free, ascending; empty where the volume is copied whole.
-    private(set) var free: [Range<Int64>] = []
-    /// Why it is skipped, for the manifest.
-    private(set) var reason = ""
+    /// What is left out; empty where the volume is copied whole.
+    private(set) var parts: [Part] = []
 
     /// Looks at `candidate`; whatever fails makes it one that is copied whole.
     init(_ candidate: AllocationCandidates.Candidate, _ options: AllocationOptions) {
@@ -26,15 +35,15 @@ struct FreeSpace: Sendable {
         do throws(Obstacle) {
             if let obstacle = candidate.obstacle { throw Obstacle(reason: obstacle) }
             if let known = candidate.free {
-                (free, reason) = (known, "LVM free extents")
+                parts = [Part(reason: "LVM free extents", ranges: known)]
             } else {
                 try read(volume, options)
             }
-            use.freeLength = free.reduce(0) { $0 + $1.upperBound - $1.lowerBound }
+            use.freeLength = parts.joined.reduce(0) { $0 + $1.upperBound - $1.lowerBound }
         } catch {
             use.wholeReason = error.reason
             use.checkedExtents = nil
-            free = []
+            parts = []
         }
         use.duration = clock.now - start
     }
@@ -57,19 +66,18 @@ struct FreeSpace: Sendable {
         // Mirrors may differ without saying so, and then the one that is read may be the one that is old.
         for index in 0..<copies {
             let source = volume.source.reading(copy: index)
-            let ranges = type == "swap" ? try swap(source) : try fileSystem(source, type, options)
+            let found = type == "swap" ? try swap(source) : try fileSystem(source, type, options)
             if index == 0 {
-                free = ranges
-            } else if ranges != free {
+                parts = found
+            } else if found != parts {
                 throw Obstacle(reason: "its mirror's copies differ")
             }
         }
     }
 
-    private mutating func swap(_ source: any BlockSource) throws(Obstacle) -> [Range<Int64>] {
-        reason = "swap"
+    private func swap(_ source: any BlockSource) throws(Obstacle) -> [Part] {
         do throws(BlockError) {
-            if let content = try SwapSpace.content(of: source) { return content.isEmpty ? [] : [content] }
+            if let content = try SwapSpace.content(of: source) { return [Part(reason: "swap", ranges: [content])] }
         } catch {
             throw Obstacle(reason: error.description)
         }
@@ -78,19 +86,23 @@ struct FreeSpace: Sendable {
 
     private mutating func fileSystem(
         _ source: any BlockSource, _ type: String, _ options: AllocationOptions
-    ) throws(Obstacle) -> [Range<Int64>] {
+    ) throws(Obstacle) -> [Part] {
         let reader = try attempt { () throws(FileSystemError) in try FileSystemKind.open(source, type: type) }
         guard let reader else { throw Obstacle(reason: type) }
-        reason = "\(type) free space"
         if let obstacle = Self.obstacle(reader.state) { throw Obstacle(reason: obstacle) }
         let space = try attempt { () throws(FileSystemError) in
             try reader.spaceUse(SpaceOptions(isChecked: options.checksUse, goesOn: options.goesOn))
         }
         use.checkedExtents = space.checkedExtents.map { $0 + (use.checkedExtents ?? 0) }
-        guard space.free.ranges.allSatisfy({ $0.lowerBound >= 0 && $0.upperBound <= source.lengthInBytes }) else {
+        var parts = [Part(reason: "\(type) free space", ranges: space.free.ranges)]
+        if options.skipsPageFiles, reader.kind == .ntfs {
+            let files = try attempt { () throws(FileSystemError) in try reader.ranges(ofFiles: Self.pageFiles) }
+            parts.append(Part(reason: "page files", ranges: files.ranges))
+        }
+        guard parts.joined.allSatisfy({ $0.lowerBound >= 0 && $0.upperBound <= source.lengthInBytes }) else {
             throw Obstacle(reason: "its free space lies beyond its end")
         }
-        return space.free.ranges
+        return parts
     }
 
     private func attempt<Value>(_ body: () throws(FileSystemError) -> Value) throws(Obstacle) -> Value {
@@ -107,4 +119,9 @@ struct FreeSpace: Sendable {
         case .unknown(let reason): return "state unknown: \(reason)"
         }
     }
+}
+
+extension [FreeSpace.Part] {
+    /// The ranges of all parts, one part behind the other.
+    var joined: [Range<Int64>] { flatMap(\.ranges) }
 }
