@@ -4,7 +4,7 @@ public import BlockIO
 
 /// The file systems that are read, named as libblkid's TYPE names them.
 public enum FileSystemKind: String, Sendable, Hashable, CaseIterable {
-    case ext2, ext3, ext4, xfs, btrfs, ntfs, vfat
+    case ext2, ext3, ext4, xfs, btrfs, ntfs, vfat, exfat
 
     /// Opens the file system on `source`; nil when there is none of those that are read.
     ///
@@ -31,6 +31,7 @@ public enum FileSystemKind: String, Sendable, Hashable, CaseIterable {
         case .xfs: return try XFSReader(bytes)
         case .ntfs: return try NTFSReader(bytes)
         case .vfat: return try FATReader(bytes)
+        case .exfat: return try ExFATReader(bytes)
         case .btrfs: return try BtrfsReader(bytes)
         }
     }
@@ -50,6 +51,7 @@ public enum FileSystemKind: String, Sendable, Hashable, CaseIterable {
         if let fields = try bytes.fieldsIfPresent(at: 0, count: 512) {
             if fields.big(0, as: UInt32.self) == XFSSuperblock.magic { found.append(.xfs) }
             if NTFSBootSector.isPresent(fields) { found.append(.ntfs) }
+            if ExFATBootSector.isPresent(fields) { found.append(.exfat) }
             // Boot code of other file systems can look like a FAT's: it counts only where nothing else is.
             if found.isEmpty, FATBootSector(fields) != nil { found.append(.vfat) }
         }

@@ -179,7 +179,7 @@ struct NTFSSpaceTests {
         let bitmap = try Self.data(6, of: file)
         var generator = SeededGenerator(seed: seed)
         var lies = 0
-        while lies < 150 * SpaceLies.factor {
+        while lies < 80 * SpaceLies.factor {
             let cluster = Int64.random(in: 0..<Int64(volume.content.count - 512) / size, using: &generator)
             guard !truth.overlaps(cluster * size..<(cluster + 1) * size) else { continue }
             lies += 1
