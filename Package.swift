@@ -107,12 +107,18 @@ if Context.environment["COLDCLONE_FUZZ"] != nil {
             swiftSettings: strict + [.unsafeFlags(sanitize + ["-parse-as-library"])],
             linkerSettings: [.unsafeFlags(sanitize)])
     }
-    for target in package.targets where ["BlockIO", "CloneFormat", "DiskImage"].contains(target.name) {
+    let rooms: Set<String> = ["BlockIO", "CloneFormat", "DiskImage", "DiskLayout", "FileSystems"]
+    for target in package.targets where rooms.contains(target.name) {
         target.swiftSettings?.append(.unsafeFlags(sanitize))
     }
     package.targets += [
         .target(name: "CFuzzer", path: "Tests/Fuzz/CFuzzer"),
+        .target(
+            name: "FuzzSupport", dependencies: ["BlockIO"], path: "Tests/Fuzz/FuzzSupport",
+            swiftSettings: strict + [.unsafeFlags(sanitize)]),
         fuzzer("ChunkFileFuzz", ["CZlib", "CloneFormat"]),
+        fuzzer("DiskLayoutFuzz", ["BlockIO", "CZlib", "DiskLayout", "FuzzSupport"]),
+        fuzzer("FileSystemFuzz", ["BlockIO", "FileSystems", "FuzzSupport"]),
         fuzzer("ManifestFuzz", ["CloneFormat"]),
         fuzzer("Qcow2Fuzz", ["BlockIO", "DiskImage"]),
     ]

@@ -24,7 +24,10 @@ extension FirmwareSet {
             let length = places.reduce(0 as Int64) { $0 + $1.lengthInBytes }
             problems.append("\(name): the firmware knows of \(length) bytes in \(places.count) places that are lost")
         }
-        volumes = newest.volumes.map { volume($0, newest, isKnown: !devices.isEmpty) }
+        let lost = Dictionary(grouping: newest.badBlocks, by: \.disk).mapValues { places in
+            places.map { $0.firstByte..<$0.firstByte + $0.lengthInBytes }
+        }
+        volumes = newest.volumes.map { volume($0, newest, lost, isKnown: !devices.isEmpty) }
     }
 
     /// Returns the names of the disks that are here, by their numbers in the newest metadata.
@@ -57,7 +60,9 @@ extension FirmwareSet {
 
     static func leftBehind(_ name: String) -> String { "\(name) was left behind by its set: what it holds is old" }
 
-    private func volume(_ volume: IMSMVolume, _ metadata: IMSMMetadata, isKnown: Bool) -> FirmwareVolume {
+    private func volume(_ volume: IMSMVolume, _ metadata: IMSMMetadata, _ lost: [Int: [Range<Int64>]], isKnown: Bool)
+        -> FirmwareVolume
+    {
         var result = FirmwareVolume(name: volume.name)
         let map = volume.map
         result.level = "raid\(map.level)"
@@ -77,7 +82,8 @@ extension FirmwareSet {
             let isFailed = disk == nil || metadata.disks[slot.disk].status.contains(.failed)
             let isInSync = source.slots.indices.contains(number) && !source.slots[number].isOutOfSync && !isFailed
             return FirmwareVolume.Member(
-                label: disk?.label, device: disk?.device, isInSync: isInSync, firstByte: map.firstByte)
+                label: disk?.label, device: disk?.device, isInSync: isInSync, firstByte: map.firstByte,
+                lost: lost[slot.disk] ?? [])
         }
         switch volume.migration {
         case .generalMigration, .stateChange, .unknown: break

@@ -120,6 +120,8 @@ public struct FirmwareVolume: Sendable, Hashable {
         public var isInSync: Bool
         /// First byte of the data on it.
         public var firstByte: Int64
+        /// Ranges of the disk whose content is lost, by the metadata.
+        public var lost: [Range<Int64>] = []
 
         /// Whether its data can be read.
         public var isAvailable: Bool { device != nil && isInSync }
@@ -176,8 +178,9 @@ public struct FirmwareVolume: Sendable, Hashable {
         if case .parity = pattern, !isConsistent, state == .degraded { return nil }
         let sources: [(any BlockSource)?] = members.map { member in
             guard member.isAvailable, let base = member.device.flatMap(device) else { return nil }
+            let sound: any BlockSource = member.lost.isEmpty ? base : LossySource(base: base, lost: member.lost)
             let slice = SliceSource(
-                base, name: base.name, firstByte: member.firstByte, length: memberLengthInBytes)
+                sound, name: base.name, firstByte: member.firstByte, length: memberLengthInBytes)
             return slice.lengthInBytes == memberLengthInBytes ? slice : nil
         }
         let gone = Set(sources.indices.filter { sources[$0] == nil })
@@ -188,5 +191,26 @@ public struct FirmwareVolume: Sendable, Hashable {
         let name = "volume \(uuid)"
         let whole = RAIDSource(geometry, members: sources, name: name, trustsRedundancy: isConsistent)
         return SliceSource(whole, name: name, firstByte: 0, length: lengthInBytes)
+    }
+}
+
+/// A disk that cannot be read where its content is known to be lost, whatever stands there.
+private struct LossySource: BlockSource {
+    let base: any BlockSource
+    let lost: [Range<Int64>]
+
+    var name: String { base.name }
+    var lengthInBytes: Int64 { base.lengthInBytes }
+    var logicalSectorSize: Int { base.logicalSectorSize }
+    var physicalSectorSize: Int { base.physicalSectorSize }
+
+    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
+        try checkRange(offset, buffer.count)
+        let range = offset..<offset + Int64(buffer.count)
+        guard !lost.contains(where: range.overlaps) else {
+            throw BlockError(
+                .read, name, offset: offset, length: buffer.count, .invalid("the firmware says that it is lost"))
+        }
+        try base.read(into: buffer, at: offset)
     }
 }

@@ -103,6 +103,30 @@ struct FirmwareRAIDOracleTests {
         #expect(degraded > 0 && whole + degraded + incomplete == set.disks.count * set.digests.count)
     }
 
+    /// What the firmware knows to be lost on one member is read from another.
+    @Test func keepsFromWhatIsLost() throws {
+        let folder = try TemporaryFolder(in: "/var/tmp")
+        let fixture = FirmwareFixture(try StorageSet.named("firmware", "imsm-matrix"))
+        var damaged = try fixture.layout()
+        let volume = try #require(damaged.firmwareSets.first?.volumes.last)
+        let member = try #require(volume.members.first)
+        #expect(member.lost.map(\.count) == [4096] && volume.members.last?.lost.isEmpty == true)
+        #expect(damaged.firmwareSets.first?.problems.count == 1)
+        let disks = try fixture.set.disks.map { disk -> String in
+            let path = folder.file(disk)
+            try Tool.output("cp", ["--sparse=always", fixture.set.path(disk), path])
+            if fixture.set.path(disk) == member.device, let place = member.lost.first?.lowerBound {
+                try FileDamage.flip(path, at: place + 100)
+            }
+            return path
+        }
+        let serials = disks.enumerated().map { ($0.element, "/dev/loop\($0.offset)") }
+        damaged = try StorageLayout.read(
+            disks.map { try FileSource($0) }, serials: Dictionary(uniqueKeysWithValues: serials))
+        let content = try #require(damaged.firmwareContents.last?.volume.source)
+        #expect(try SourceContent.digest(content, folder) == fixture.set.digests["safe"])
+    }
+
     @Test func tellsOfTroubles() throws {
         func set(_ name: String) throws -> FirmwareSet {
             try #require(try FirmwareFixture(StorageSet.named("firmware", name)).layout().firmwareSets.first)

@@ -49,6 +49,28 @@ internal import Testing
         }
     }
 
+    /// A chain that leads back to itself, in an entry that says it is 4 GiB long, ends with the volume.
+    @Test func refusesAChainWithoutEnd() throws {
+        let file = folder.file("image")
+        try Tool.output("mkfs.vfat", ["-F", "16", "-s", "1", "-C", file, "4000"])
+        try Tool.output("sh", ["-c", "seq 1000 | mcopy -i \(file) - ::LOOP.TXT"])
+        var volume = try MemoryVolume(file: file)
+        let name = Array("LOOP    TXT".utf8)
+        let place = try #require(
+            (0..<volume.content.count - 32).first { Array(volume.content[$0..<$0 + 11]) == name })
+        let cluster = Int(volume.content[place + 26]) | Int(volume.content[place + 27]) << 8
+        let table = (Int(volume.content[14]) | Int(volume.content[15]) << 8) * 512
+        volume.content.replaceSubrange(
+            table + cluster * 2..<table + cluster * 2 + 2, with: [UInt8(cluster & 0xff), UInt8(cluster >> 8)])
+        volume.content.replaceSubrange(place + 28..<place + 32, with: [0xff, 0xff, 0xff, 0xff])
+        let reader = try #require(try FileSystemKind.open(volume))
+        let id = try #require(try reader.locate("loop.txt"))
+        #expect(throws: FileSystemError.self) {
+            try reader.content(of: id, at: Int64(UInt32.max) - 10, count: 10)
+        }
+        #expect(try reader.content(of: id, at: 0, count: 10) == Array("1\n2\n3\n4\n5\n".utf8))
+    }
+
     @Test(arguments: [16, 32]) func tellsWhatIsNotClean(_ width: Int) throws {
         let file = try image(["-F", "\(width)"], megabytes: 40, many: 3)
         var volume = try MemoryVolume(file: file)

@@ -152,7 +152,8 @@ final class FATReader: FileSystemReader {
                 runs.append((offset, boot.clusterSize))
             }
             count += 1
-            // A chain that bites its tail comes to `most` in the end.
+            // A chain that bites its tail is longer than the volume in the end.
+            guard count <= Int(boot.clusterCount) else { throw error(file, .damaged("its chain has no end")) }
             cluster = try Self.entry(cluster, bytes, boot, &window)
             if cluster >= boot.endMark { break }
         }

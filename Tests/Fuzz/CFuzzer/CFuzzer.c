@@ -14,5 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
     int target##_main(int argc, char **argv) { return LLVMFuzzerRunDriver(&argc, &argv, LLVMFuzzerTestOneInput); }
 
 FUZZER(ChunkFileFuzz)
+FUZZER(DiskLayoutFuzz)
+FUZZER(FileSystemFuzz)
 FUZZER(ManifestFuzz)
 FUZZER(Qcow2Fuzz)
