@@ -79,4 +79,36 @@ struct ThreadTests {
         _ = flag.onCancel { calls.add(1, ordering: .relaxed) }
         #expect(calls.load(ordering: .relaxed) == 2)
     }
+
+    @Test func aMonitorWakesThoseWhoWait() throws {
+        let monitor = Monitor(0)
+        let seen = Mutex<[Int]>([])
+        // Each waits for its number, and makes the next one come.
+        try ParallelWork.run(threads: 16) { thread in
+            let number = monitor.wait { $0 == thread ? $0 : nil }
+            seen.withLock { $0.append(number) }
+            monitor.change { $0 += 1 }
+        }
+        #expect(seen.withLock { $0 } == Array(0..<16))
+    }
+
+    @Test func aMonitorIsWaitedForNoLongerThanSaid() {
+        let monitor = Monitor(0)
+        let clock = ContinuousClock()
+        let start = clock.now
+        #expect(monitor.wait(for: .milliseconds(20)) { $0 == 1 ? true : nil } == nil)
+        #expect(clock.now - start >= .milliseconds(20))
+        // What is so already is not waited for, and neither is what is long over.
+        #expect(monitor.wait(for: .seconds(3600)) { $0 == 0 ? true : nil } == true)
+        #expect(monitor.wait(for: .seconds(-5)) { $0 == 1 ? true : nil } == nil)
+    }
+
+    @Test func aChildIsCancelledWithItsParentAndNotTheOtherWayRound() {
+        let parent = CancellationFlag()
+        let (first, second) = (parent.makeChild(), parent.makeChild())
+        first.cancel()
+        #expect(first.isCancelled && !second.isCancelled && !parent.isCancelled)
+        parent.cancel()
+        #expect(second.isCancelled && parent.makeChild().isCancelled)
+    }
 }

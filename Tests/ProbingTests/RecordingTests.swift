@@ -90,6 +90,13 @@ internal import Testing
         }
     }
 
+    @Test func namesBeyondAllBoundsAreRefused() {
+        let long = "/" + String(repeating: "n/", count: 2100)
+        for entries: [String: Sysroot.Entry] in [[long: .file([])], ["/link": .link(long)]] {
+            #expect(throws: ProbeError.self) { _ = try TarArchive.decode(TarArchive.encode(entries), file: "t") }
+        }
+    }
+
     /// Whatever is wrong with a recording: an error, or less of a machine.
     @Test func survivesDamage() throws {
         var made = MadeUpMachine()
