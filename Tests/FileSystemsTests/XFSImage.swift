@@ -13,6 +13,8 @@ struct XFSImage {
     }
 
     var volume: MemoryVolume
+    /// What was changed, and what stood there before.
+    private var changes: [(place: Int, byte: UInt8)] = []
     let blockSize: Int
     let sectorSize: Int
     let groupBlocks: Int
@@ -41,9 +43,20 @@ struct XFSImage {
         get { volume.content[place..<place + 4].reduce(0) { $0 << 8 | UInt32($1) } }
         set {
             for index in 0..<4 {
-                volume.content[place + index] = UInt8(truncatingIfNeeded: newValue >> UInt32(24 - 8 * index))
+                put(UInt8(truncatingIfNeeded: newValue >> UInt32(24 - 8 * index)), at: place + index)
             }
         }
+    }
+
+    /// Changes a byte, until all changes are taken back.
+    mutating func put(_ byte: UInt8, at place: Int) {
+        changes.append((place, volume.content[place]))
+        volume.content[place] = byte
+    }
+
+    /// Takes all changes back.
+    mutating func restore() {
+        while let change = changes.popLast() { volume.content[change.place] = change.byte }
     }
 
     /// Returns the four letters at `place`.
@@ -68,10 +81,10 @@ struct XFSImage {
         case "IN": (offset, size) = (100, inodeSize)
         default: return
         }
-        for index in 0..<4 { volume.content[place + offset + index] = 0 }
+        for index in 0..<4 { put(0, at: place + offset + index) }
         let sum = Self.checksum(volume.content[place..<place + size])
         for index in 0..<4 {
-            volume.content[place + offset + index] = UInt8(truncatingIfNeeded: sum >> UInt32(8 * index))
+            put(UInt8(truncatingIfNeeded: sum >> UInt32(8 * index)), at: place + offset + index)
         }
     }
 

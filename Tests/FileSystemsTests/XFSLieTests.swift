@@ -48,7 +48,6 @@ struct XFSLieTests {
         let blocks = usedBlocks(image, use)
         #expect(blocks.count > (image.isVersion5 ? 10 : 6), "\(blocks.keys)")
         var generator = SeededGenerator(seed: 11)
-        let whole = image.volume
         for kind in blocks.keys.sorted() {
             for _ in 0..<6 {
                 let place = try #require(blocks[kind]?.randomElement(using: &generator)) / image.blockSize
@@ -59,7 +58,7 @@ struct XFSLieTests {
                     try image.spaceUse()
                 }
                 #expect(error?.reason.contains("free") == true, "\(kind): \(String(describing: error))")
-                image.volume = whole
+                image.restore()
             }
         }
     }
@@ -80,7 +79,6 @@ struct XFSLieTests {
             }
         }
         #expect(records.count > 20)
-        let whole = image.volume
         for _ in 0..<25 {
             let (structure, record) = try #require(records.randomElement(using: &generator))
             let run = try #require(use.free.ranges.randomElement(using: &generator))
@@ -93,7 +91,7 @@ struct XFSLieTests {
             image[record + 12] = UInt32(truncatingIfNeeded: number << 21) | image[record + 12] & 0x1f_ffff
             image.seal(structure)
             #expect(throws: FileSystemError.self, "extent at byte \(record) to block \(block)") { try image.spaceUse() }
-            image.volume = whole
+            image.restore()
         }
     }
 
@@ -102,7 +100,6 @@ struct XFSLieTests {
     func anInodeThatIsHiddenIsFound(_ arguments: [String]) throws {
         var image = try make(arguments[1] == "finobt=0" ? arguments : ["-m", "crc=0", "-m", "finobt=0"])
         _ = try image.spaceUse()
-        let whole = image.volume
         for group in 0..<image.groupCount {
             guard var tree = image.leaf(group, sector: 2, root: 20, levels: 24, words: 4), !tree.records.isEmpty else {
                 continue
@@ -120,7 +117,7 @@ struct XFSLieTests {
             image[140] -= free
             image.seal(0)
             #expect(throws: FileSystemError.self) { try image.spaceUse() }
-            image.volume = whole
+            image.restore()
             // Its first inode in use is said to be free.
             let bits = UInt64(last[2]) << 32 | UInt64(last[3])
             let bit = UInt64(1) << UInt64((~bits).trailingZeroBitCount)
@@ -134,7 +131,7 @@ struct XFSLieTests {
             image.seal(0)
             let error = #expect(throws: FileSystemError.self) { try image.spaceUse() }
             #expect(error?.reason.contains("is in use, but is called free") == true)
-            image.volume = whole
+            image.restore()
         }
     }
 
@@ -171,16 +168,15 @@ struct XFSLieTests {
             let place = try #require(places[kind]?.randomElement(using: &generator))
             let length = kind == "IN" ? image.inodeSize : kind.hasPrefix("X") ? 400 : 200
             let byte = place + Int(generator.next() % UInt64(length))
-            let sealed = (place, round % 3 > 0)
-            let before = Array(image.volume.content[place..<place + image.blockSize])
+            let isSealed = round % 3 > 0
             let flipped = image.volume.content[byte] ^ 1 << UInt8(generator.next() % 8)
-            image.volume.content[byte] = [flipped, 0xff, 0][Int(generator.next() % 3)]
-            if sealed.1 { image.seal(place) }
+            image.put([flipped, 0xff, 0][Int(generator.next() % 3)], at: byte)
+            if isSealed { image.seal(place) }
             if let damaged = try? image.spaceUse() {
                 passed += 1
                 #expect(!used.contains { damaged.free.overlaps($0) }, "\(kind), byte \(byte - place), round \(round)")
             }
-            image.volume.content.replaceSubrange(place..<place + image.blockSize, with: before)
+            image.restore()
         }
         #expect(try image.spaceUse() == use)
         #expect(passed > 5)

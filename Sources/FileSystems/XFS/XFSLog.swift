@@ -63,7 +63,7 @@ struct XFSLog {
         // 0 stands for a block that was never written; even a new log begins with an unmount's record.
         guard first > 0 else { return nil }
         if first == last { return Head(block: count, round: first) }
-        guard first == last + 1 else { return nil }
+        guard last < .max, first == last + 1 else { return nil }
         var low: Int64 = 0
         var high = count - 1
         while high - low > 1 {
