@@ -180,4 +180,31 @@ struct BtrfsSpaceTests {
         #expect(error?.description.contains("younger than the superblock") ?? false, "\(error?.description ?? "")")
         _ = try use(files[0])
     }
+
+    @Test func devicesThatCameAndWent() throws {
+        let first = try images.make([])
+        let files = ["second", "third"].map { folder.file($0) }
+        for file in files { try Tool.output("truncate", ["--size", "400M", file]) }
+        var expected: [String: String] = [:]
+        for (index, file) in files.enumerated() {
+            let other = try LoopDevice(file)
+            let source = index == 0 ? first : files[0]
+            try images.mounted(source, "defaults") { folder in
+                if index == 0 {
+                    try images.age(folder, seed: 1, count: 60)
+                    let old = try Tool.output("findmnt", ["-no", "SOURCE", folder]).trimmed
+                    try Tool.output("btrfs", ["device", "add", "-f", other.path, folder])
+                    try Tool.output("btrfs", ["device", "remove", old, folder])
+                } else {
+                    try Tool.output("btrfs", ["replace", "start", "-B", "-r", "-f", "2", other.path, folder])
+                }
+                expected = try Trees.ofKernel(folder)
+            }
+            try checkCopy(of: file, expected)
+        }
+    }
+}
+
+extension String {
+    fileprivate var trimmed: String { split(separator: "\n").first.map(String.init) ?? "" }
 }
