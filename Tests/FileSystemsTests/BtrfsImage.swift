@@ -28,6 +28,8 @@ struct BtrfsDump {
 
     var chunks: [Chunk] = []
     var extents: [Extent] = []
+    /// Where the item of each block group is.
+    var groups: [(logical: Int64, leaf: Int64, index: Int)] = []
     let nodeSize: Int64
     let deviceLength: Int64
 
@@ -59,6 +61,9 @@ struct BtrfsDump {
                 let kind = match.output.3
                 guard kind == "EXTENT_ITEM" || kind == "METADATA_ITEM" else {
                     if !extents.isEmpty { extents[extents.count - 1].isAlone = false }
+                    if kind == "BLOCK_GROUP_ITEM" {
+                        groups.append((Int64(match.output.2) ?? 0, leaf, Int(match.output.1) ?? 0))
+                    }
                     continue
                 }
                 let length = kind == "METADATA_ITEM" ? nodeSize : Int64(match.output.4) ?? 0
@@ -160,11 +165,58 @@ struct BtrfsImage {
         sealSuperblock()
     }
 
+    /// Returns where the data of item `index` are in the leaf at byte `place`.
+    func data(_ place: Int, _ index: Int) -> Int {
+        place + 101 + Int(UInt32(truncatingIfNeeded: number(at: place + 101 + index * 25 + 17)))
+    }
+
     func use(_ isChecked: Bool = true) throws -> SpaceUse {
         try #require(try FileSystemKind.open(volume)).spaceUse(SpaceOptions(isChecked: isChecked))
     }
 
     private static let table: [UInt32] = (0..<256).map { index in
         (0..<8).reduce(UInt32(index)) { value, _ in value & 1 == 1 ? value >> 1 ^ 0x82f6_3b78 : value >> 1 }
+    }
+}
+
+/// Images that mkfs.btrfs(8) makes in a folder of a test's own, and the kernel fills.
+struct BtrfsImages {
+    let folder: TemporaryFolder
+
+    init() throws { folder = try TemporaryFolder(in: try #require(TemporaryFolder.parentOnDisk)) }
+
+    func make(_ arguments: [String], megabytes: Int = 300, name: String = "image") throws -> String {
+        let file = folder.file(name)
+        try Tool.output("truncate", ["--size", "\(megabytes)M", file])
+        try Tool.output("mkfs.btrfs", ["-q", "-f"] + arguments + [file])
+        return file
+    }
+
+    func mounted(_ file: String, _ options: String, _ body: (String) throws -> Void) throws {
+        let point = access(folder.file("mnt"), F_OK) == 0 ? folder.file("mnt") : try folder.folder("mnt")
+        let loop = try LoopDevice(file)
+        let mount = try Mount(["-t", "btrfs", "-o", options, loop.path], at: point, keeping: loop)
+        try withExtendedLifetime(mount) { try body(point) }
+    }
+
+    /// Makes files, and deletes and overwrites some, several times over.
+    func age(_ folder: String, seed: UInt64, count: Int = 150) throws {
+        var generator = SeededGenerator(seed: seed)
+        let text = SampleContent.bytes(.mixed, length: 2_000_000, seed: seed)
+        for round in 0..<3 {
+            for index in 0..<count {
+                let path = "\(folder)/aged-\(Int.random(in: 0..<count * 2, using: &generator))"
+                if index % 5 == 4 {
+                    unlink(path)
+                    continue
+                }
+                let length = [100, 5000, 70_000, 400_000][Int(generator.next() % 4)]
+                let start = Int.random(in: 0..<text.count - length, using: &generator)
+                try SampleContent.write(Array(text[start..<start + length]), to: path)
+            }
+            if round < 2 { try Tool.output("sync", ["-f", folder]) }
+        }
+        try Tool.output("fallocate", ["--length", "300000", "\(folder)/unwritten"])
+        try Tool.output("cp", ["--reflink=always", "\(folder)/unwritten", "\(folder)/copy"])
     }
 }

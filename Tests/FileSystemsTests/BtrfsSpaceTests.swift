@@ -9,47 +9,13 @@ internal import Testing
 /// Free space of btrfs, held against btrfs-progs and the kernel.
 @Suite(.enabled(if: Tool.isInstalled("mkfs.btrfs", "btrfs") && LoopDevice.areAvailable && Mount.isPossible))
 struct BtrfsSpaceTests {
-    private let folder: TemporaryFolder
+    private let images: BtrfsImages
+    private var folder: TemporaryFolder { images.folder }
 
-    init() throws { folder = try TemporaryFolder(in: try #require(TemporaryFolder.parentOnDisk)) }
-
-    private func make(_ arguments: [String], megabytes: Int = 300, name: String = "image") throws -> String {
-        let file = folder.file(name)
-        try Tool.output("truncate", ["--size", "\(megabytes)M", file])
-        try Tool.output("mkfs.btrfs", ["-q", "-f"] + arguments + [file])
-        return file
-    }
-
-    private func mounted(_ file: String, _ options: String, _ body: (String) throws -> Void) throws {
-        let point = access(folder.file("mnt"), F_OK) == 0 ? folder.file("mnt") : try folder.folder("mnt")
-        let loop = try LoopDevice(file)
-        let mount = try Mount(["-t", "btrfs", "-o", options, loop.path], at: point, keeping: loop)
-        try withExtendedLifetime(mount) { try body(point) }
-    }
+    init() throws { images = try BtrfsImages() }
 
     private func use(_ file: String, isChecked: Bool = true) throws -> SpaceUse {
         try #require(try FileSystemKind.open(FileSource(file))).spaceUse(SpaceOptions(isChecked: isChecked))
-    }
-
-    /// Makes files, and deletes and overwrites some, several times over.
-    private func age(_ folder: String, seed: UInt64, count: Int = 150) throws {
-        var generator = SeededGenerator(seed: seed)
-        let text = SampleContent.bytes(.mixed, length: 2_000_000, seed: seed)
-        for round in 0..<3 {
-            for index in 0..<count {
-                let path = "\(folder)/aged-\(Int.random(in: 0..<count * 2, using: &generator))"
-                if index % 5 == 4 {
-                    unlink(path)
-                    continue
-                }
-                let length = [100, 5000, 70_000, 400_000][Int(generator.next() % 4)]
-                let start = Int.random(in: 0..<text.count - length, using: &generator)
-                try SampleContent.write(Array(text[start..<start + length]), to: path)
-            }
-            if round < 2 { try Tool.output("sync", ["-f", folder]) }
-        }
-        try Tool.output("fallocate", ["--length", "300000", "\(folder)/unwritten"])
-        try Tool.output("cp", ["--reflink=always", "\(folder)/unwritten", "\(folder)/copy"])
     }
 
     /// Checks that a copy of `file` without what is free is as good as `file`; returns what was said to be free.
@@ -73,18 +39,18 @@ struct BtrfsSpaceTests {
         ["-O", "^no-holes,^extref,^skinny-metadata"], ["-R", "quota"],
     ])
     func freeSpaceIsWhatNothingUses(_ arguments: [String]) throws {
-        let file = try make(arguments)
+        let file = try images.make(arguments)
         var expected: [String: String] = [:]
-        try mounted(file, arguments.isEmpty ? "compress-force=zstd" : "defaults") { folder in
+        try images.mounted(file, arguments.isEmpty ? "compress-force=zstd" : "defaults") { folder in
             try Trees.make(in: folder, many: 300)
-            try age(folder, seed: 7)
+            try images.age(folder, seed: 7)
             try Tool.output("btrfs", ["subvolume", "snapshot", folder, "\(folder)/snap"])
-            try age(folder, seed: 8, count: 40)
+            try images.age(folder, seed: 8, count: 40)
             expected = try Trees.ofKernel(folder)
         }
         let use = try checkCopy(of: file, expected)
         #expect(use.free.totalLength > 100 << 20 && use.free.ranges.count > 20)
-        try mounted(folder.file("copy"), "ro") { folder in
+        try images.mounted(folder.file("copy"), "ro") { folder in
             let found = try Trees.ofKernel(folder)
             #expect(Trees.differences(found, expected) == [])
         }
@@ -96,7 +62,7 @@ struct BtrfsSpaceTests {
     func whatMkfsFilledItself(_ arguments: [String]) throws {
         let tree = try folder.folder("tree")
         try Trees.make(in: tree, many: 300)
-        let file = try make(arguments + ["-r", tree])
+        let file = try images.make(arguments + ["-r", tree])
         let copy = folder.file("copy")
         let use = try Skipping.copy(file, to: copy)
         let free = try BtrfsDump(file).free()
@@ -106,9 +72,9 @@ struct BtrfsSpaceTests {
     }
 
     @Test func tellsWhenItDoesNotKnow() throws {
-        let file = try make(["--csum", "sha256"])
+        let file = try images.make(["--csum", "sha256"])
         #expect(throws: FileSystemError(file, .unsupported("a checksum that is not CRC-32C"))) { try use(file) }
-        let image = try BtrfsImage(try make(["-m", "single"], megabytes: 120))
+        let image = try BtrfsImage(try images.make(["-m", "single"], megabytes: 120))
         _ = try image.use()
         // Offset in the superblock, bits, whether the state says so.
         let flags: [(offset: Int, bit: Int, isClean: Bool)] = [
@@ -134,4 +100,111 @@ struct BtrfsSpaceTests {
             try reader.spaceUse(SpaceOptions(goesOn: { false }))
         }
     }
+
+    /// What is deleted is not gone at once: a root tells how far its tree is.
+    @Test func treesThatAreBeingDeleted() throws {
+        let file = try images.make(["-n", "4096"])
+        try images.mounted(file, "commit=300") { folder in
+            for name in ["kept", "gone"] { try Tool.output("btrfs", ["subvolume", "create", "\(folder)/\(name)"]) }
+            try Trees.make(in: "\(folder)/kept", many: 40)
+            for index in 0..<12_000 { try Trees.write("\(index)", to: "\(folder)/gone/a-longer-name-\(index)") }
+            try Tool.output("btrfs", ["subvolume", "snapshot", "\(folder)/kept", "\(folder)/snap"])
+            try Tool.output("sync", ["-f", folder])
+            for name in ["gone", "snap"] { try Tool.output("btrfs", ["subvolume", "delete", "\(folder)/\(name)"]) }
+            // The next commit may find the deletion anywhere: unmounting stops it.
+            try Tool.output("btrfs", ["filesystem", "sync", folder])
+        }
+        let free = try BtrfsDump(file).free()
+        #expect(try use(file).free.ranges == free)
+    }
+
+    @Test func snapshotsShareWhatIsRead() throws {
+        let file = try images.make([])
+        try images.mounted(file, "commit=300") { folder in
+            try Tool.output("btrfs", ["subvolume", "create", "\(folder)/one"])
+            for index in 0..<3000 { try Trees.write("\(index)", to: "\(folder)/one/file-\(index)") }
+        }
+        let before = try #require(try use(file).checkedExtents)
+        try images.mounted(file, "commit=300") { folder in
+            for index in 0..<60 {
+                try Tool.output("btrfs", ["subvolume", "snapshot", "\(folder)/one", "\(folder)/snap\(index)"])
+            }
+        }
+        // Each has a block of its own at the top.
+        let after = try #require(try use(file).checkedExtents)
+        #expect(before > 60 && after < before + 200)
+    }
+
+    @Test(arguments: ["raid1", "single"]) func ofSeveralDevicesOnlyWhatNoChunkUses(_ data: String) throws {
+        let files = ["one", "other"].map { folder.file($0) }
+        for file in files { try Tool.output("truncate", ["--size", "700M", file]) }
+        var expected: [String: String] = [:]
+        func mount(_ files: [String], _ body: (String) throws -> Void) throws {
+            let loops = try files.map { try LoopDevice($0) }
+            let point = access(folder.file("mnt"), F_OK) == 0 ? folder.file("mnt") : try folder.folder("mnt")
+            // What the kernel does not know yet of the devices is given to it.
+            let mount = try Mount(
+                ["-t", "btrfs", "-o", "device=\(loops[1].path)", loops[0].path], at: point, keeping: loops)
+            try withExtendedLifetime(mount) { try body(point) }
+        }
+        do {
+            let loops = try files.map { try LoopDevice($0) }
+            try Tool.output("mkfs.btrfs", ["-q", "-f", "-d", data, "-m", "raid1"] + loops.map(\.path))
+        }
+        try mount(files) { folder in
+            try Trees.make(in: folder, many: 100)
+            try images.age(folder, seed: 1, count: 60)
+            expected = try Trees.ofKernel(folder)
+        }
+        let copies = files.map { $0 + "-copy" }
+        for (file, copy) in zip(files, copies) {
+            let use = try Skipping.copy(file, to: copy)
+            let free = try BtrfsDump(file).free(isWhole: true)
+            #expect(use.free.ranges == free && use.checkedExtents == nil && use.free.totalLength > 100 << 20)
+        }
+        try mount(copies) { folder in
+            let found = try Trees.ofKernel(folder)
+            #expect(Trees.differences(found, expected) == [])
+        }
+        // A superblock that has not heard of the last transaction, while the tree of chunks has.
+        let source = try FileSource(files[1])
+        let heads = try [Int64(64 << 10), 64 << 20].map { (place: $0, bytes: try source.bytes(at: $0, count: 4096)) }
+        try mount(files) { folder in
+            try Tool.output("fallocate", ["--length", "300M", "\(folder)/large"])
+            try Tool.output("sync", ["-f", folder])
+        }
+        let sink = try FileSink(resuming: files[1])
+        for (place, bytes) in heads { try sink.write(bytes, at: place) }
+        try sink.close()
+        let error = #expect(throws: FileSystemError.self) { try use(files[1]) }
+        #expect(error?.description.contains("younger than the superblock") ?? false, "\(error?.description ?? "")")
+        _ = try use(files[0])
+    }
+
+    @Test func devicesThatCameAndWent() throws {
+        let first = try images.make([])
+        let files = ["second", "third"].map { folder.file($0) }
+        for file in files { try Tool.output("truncate", ["--size", "400M", file]) }
+        var expected: [String: String] = [:]
+        for (index, file) in files.enumerated() {
+            let other = try LoopDevice(file)
+            let source = index == 0 ? first : files[0]
+            try images.mounted(source, "defaults") { folder in
+                if index == 0 {
+                    try images.age(folder, seed: 1, count: 60)
+                    let old = try Tool.output("findmnt", ["-no", "SOURCE", folder]).trimmed
+                    try Tool.output("btrfs", ["device", "add", "-f", other.path, folder])
+                    try Tool.output("btrfs", ["device", "remove", old, folder])
+                } else {
+                    try Tool.output("btrfs", ["replace", "start", "-B", "-r", "-f", "2", other.path, folder])
+                }
+                expected = try Trees.ofKernel(folder)
+            }
+            try checkCopy(of: file, expected)
+        }
+    }
+}
+
+extension String {
+    fileprivate var trimmed: String { split(separator: "\n").first.map(String.init) ?? "" }
 }

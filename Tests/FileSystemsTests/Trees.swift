@@ -195,7 +195,7 @@ enum Damage {
     }
 
     /// How many times more than usual is damaged: COLDCLONE_FLIPS, for a long run.
-    private static let factor = getenv("COLDCLONE_FLIPS").flatMap { Int(String(cString: $0)) } ?? 1
+    static let factor = getenv("COLDCLONE_FLIPS").flatMap { Int(String(cString: $0)) } ?? 1
 
     /// Damages one byte at a time at `count` places of `ranges`, and looks.
     static func flip(_ content: [UInt8], in ranges: [Range<Int>], count: Int, seed: UInt64, type: String) {

@@ -15,6 +15,8 @@ struct BtrfsChunk: Sendable, Hashable {
         static let raid10: UInt64 = 1 << 6
         static let raid5: UInt64 = 1 << 7
         static let raid6: UInt64 = 1 << 8
+        /// All that there are, up to RAID1 of four copies.
+        static let known: UInt64 = 0x7ff
         static let striped = raid0 | raid10 | raid5 | raid6
     }
 

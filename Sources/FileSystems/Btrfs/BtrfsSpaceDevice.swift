@@ -50,6 +50,7 @@ struct BtrfsDeviceSpace {
         }
         for chunk in chunks {
             guard chunk.logical % sector == 0, chunk.length % sector == 0, chunk.type & BtrfsChunk.Kind.mask != 0,
+                chunk.type & ~BtrfsChunk.Kind.known == 0,
                 superblock.deviceCount > 1 || chunk.stripes.allSatisfy({ $0.device == superblock.deviceNumber })
             else { throw damaged("the chunk at \(chunk.logical) is wrong") }
         }
@@ -82,8 +83,8 @@ struct BtrfsDeviceSpace {
                 case BtrfsKey.Kind.deviceExtent:
                     guard superblock.deviceCount > 1 else { throw damaged("the device tree names another device") }
                 case BtrfsKey.Kind.deviceReplacement:
-                    // Started, or suspended.
-                    let state: UInt64 = fields.little(24)
+                    // Source, two places, how it is read, state: started, or suspended.
+                    let state: UInt64 = fields.little(32)
                     guard state != 1, state != 4 else {
                         throw FileSystemError(superblock.volume, .unsupported("the replacement of a device"))
                     }

@@ -21,7 +21,7 @@ struct BtrfsFreeAddresses {
     private var position: UInt64
 
     /// The addresses; where copies of the superblock lie, no extents are, and nothing says so.
-    private(set) var free = FreeRuns()
+    private(set) var free = FreeRuns(limit: FreeRuns.maximumCount / 2)
 
     /// Reads them all.
     init(_ scan: BtrfsTreeScan, _ roots: [BtrfsTreeRoot]) throws(FileSystemError) {
@@ -211,9 +211,16 @@ extension BtrfsFreeAddresses {
         let sector = UInt64(superblock.sectorSize)
         let bits = key.offset / sector
         guard bits <= UInt64(fields.count) * 8 else { throw damaged("a bitmap of the free space tree is too short") }
-        for bit in 0..<Int(bits) where fields.bytes[bit / 8] >> UInt8(bit % 8) & 1 != 0 {
-            let start = key.object + UInt64(bit) * sector
-            groups[number].freeByTree?.add(start..<start + sector)
+        var bit: UInt64 = 0
+        while bit < bits {
+            let byte = fields.bytes[Int(bit / 8)]
+            // Mostly all of them are the same.
+            let step = bit % 8 == 0 && bits - bit >= 8 && (byte == 0 || byte == 0xff) ? UInt64(8) : 1
+            if byte >> UInt8(bit % 8) & 1 != 0 {
+                let start = key.object + bit * sector
+                groups[number].freeByTree?.add(start..<start + step * sector)
+            }
+            bit += step
         }
     }
 
