@@ -80,6 +80,84 @@ struct NTFSReaderTests {
         #expect(try FileSystemKind.open(FileSource(file))?.state == state)
     }
 
+    /// A short one lies in its record, and one in a compressed folder in a compression unit.
+    @Test(arguments: [4, 3, 70_000], [false, true])
+    func tellsAHibernatedSystemWhateverItsFileIsLike(_ length: Int, isCompressed: Bool) throws {
+        let file = try image(megabytes: 12) { folder in
+            if isCompressed {
+                try Tool.output("setfattr", ["-h", "-n", "system.ntfs_attrib_be", "-v", "0x00000800", folder])
+            }
+            let text = "HIBR" + String(repeating: "x", count: 70_000)
+            try Trees.write(String(text.prefix(length)), to: "\(folder)/HiberFil.sys")
+        }
+        #expect(try FileSystemKind.open(FileSource(file))?.state == (length < 4 ? .clean : .hibernated))
+    }
+
+    /// Sets the flags of the volume, in its record and in the copy of that.
+    private static func set(flags: UInt16, in content: inout [UInt8]) throws {
+        let records = stride(from: 0, to: content.count - 4096, by: 512).filter {
+            content[$0..<$0 + 4].elementsEqual("FILE".utf8) && content[$0 + 44] == 3 && content[$0 + 22] & 1 == 1
+        }
+        #expect(records.count == 2)
+        for record in records {
+            var place = record + Int(content[record + 20])
+            while content[place] != 0x70 {
+                try #require(content[place] < 0x70)
+                place += Int(content[place + 4]) | Int(content[place + 5]) << 8
+            }
+            let value = place + Int(content[place + 20])
+            content[value + 10] = UInt8(truncatingIfNeeded: flags)
+            content[value + 11] = UInt8(flags >> 8)
+        }
+    }
+
+    @Test func tellsAVolumeThatChkdskWasNotDoneWith() throws {
+        let file = folder.file("image")
+        try Tool.output("truncate", ["--size", "12M", file])
+        try Tool.output("mkntfs", ["-q", "-F", "-f", file])
+        var volume = try MemoryVolume(file: file)
+        for flags: UInt16 in [0, 1, 2, 4, 0x20, 0x4000, 0x8000] {
+            try Self.set(flags: flags, in: &volume.content)
+            #expect(try FileSystemKind.open(volume)?.state == (flags == 0 ? .clean : .dirty), "\(flags)")
+        }
+    }
+
+    /// A restart page that says that a client still has the log open, unless the volume is clean by its flag.
+    @Test(arguments: [(0, .needsRecovery), (2, .clean)] as [(UInt8, FileSystemState)])
+    func tellsAnOpenLog(_ flags: UInt8, state: FileSystemState) throws {
+        let file = folder.file("image")
+        try Tool.output("truncate", ["--size", "12M", file])
+        try Tool.output("mkntfs", ["-q", "-F", "-f", file])
+        var volume = try MemoryVolume(file: file)
+        let words = try Tool.output("ntfscluster", ["-f", "-I", "2", file]).split(whereSeparator: { " \n".contains($0) }
+        )
+        let start = try #require(words.firstIndex(of: "Length").flatMap { Int(words[$0 + 2]) }) * 4096
+        let length = try #require(words.firstIndex(of: "Length").flatMap { Int(words[$0 + 3]) }) * 4096
+        var page = [UInt8](repeating: 0, count: 4096)
+        func set(_ place: Int, _ value: Int, _ count: Int) {
+            for index in 0..<count { page[place + index] = UInt8(truncatingIfNeeded: value >> (8 * index)) }
+        }
+        page.replaceSubrange(0..<4, with: Array("RSTR".utf8))
+        // Update sequence, page sizes, where the restart area begins, version.
+        for (place, value, count) in [
+            (4, 30, 2), (6, 9, 2), (16, 4096, 4), (20, 4096, 4), (24, 48, 2), (26, 1, 2), (28, 1, 2),
+        ] {
+            set(place, value, count)
+        }
+        // The restart area: clients, none free, the first one in use, flags, sequence number bits, lengths.
+        let bits = 67 - (Int.bitWidth - length.leadingZeroBitCount)
+        for (place, value, count) in [
+            (8, 1, 2), (10, 0xffff, 2), (12, 0, 2), (14, Int(flags), 2), (16, bits, 4), (20, 48 + 160, 2), (22, 48, 2),
+            (24, length, 8), (36, 48, 2), (38, 64, 2), (48 + 16, 0xffff, 2), (48 + 18, 0xffff, 2),
+        ] { set(48 + place, value, count) }
+        for sector in 0..<8 { page[sector * 512 + 510] = 1 }
+        page[30] = 1
+        for copy in 0..<2 {
+            volume.content.replaceSubrange(start + copy * 4096..<start + (copy + 1) * 4096, with: page)
+        }
+        #expect(try FileSystemKind.open(volume)?.state == state)
+    }
+
     @Test func tellsADirtyVolume() throws {
         let file = folder.file("image")
         try Tool.output("truncate", ["--size", "12M", file])

@@ -18,6 +18,8 @@ struct FATBootSector: Sendable {
     /// First byte of the root directory, where it does not lie in clusters.
     let rootOffset: Int64
     let rootSize: Int
+    /// Whether the root's entries fill its last sector.
+    let isRootWhole: Bool
     let rootCluster: UInt32
     let dataOffset: Int64
     let serialNumber: String?
@@ -62,7 +64,7 @@ struct FATBootSector: Sendable {
         clusterCount = UInt32(clusters)
         // fatgen103: by these limits, and by nothing else; but FAT32 alone has its table's length further behind.
         width = smallTable == 0 ? 32 : clusters < 4085 ? 12 : 16
-        guard width == 32 || clusters < 65525, width != 32 || rootEntries == 0 else { return nil }
+        guard width == 32 || clusters < 65525, (width == 32) == (rootEntries == 0) else { return nil }
         // An entry for every cluster.
         guard table * Int64(sectorSize) * 8 / Int64(width) >= clusters + 2 else { return nil }
         mediaByte = sector.byte(21)
@@ -77,6 +79,7 @@ struct FATBootSector: Sendable {
         tableOffset = tablesOffset + active * tableSize
         rootOffset = (reserved + tables * table) * Int64(sectorSize)
         rootSize = Int(rootSectors) * sectorSize
+        isRootWhole = rootEntries * 32 == rootSize
         rootCluster = width == 32 ? sector.little(44) : 0
         dataOffset = dataSector * Int64(sectorSize)
         let extended = width == 32 ? 64 : 36

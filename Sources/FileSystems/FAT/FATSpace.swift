@@ -10,6 +10,7 @@ extension FATReader {
         guard !boot.hasOneActiveTable else {
             throw FileSystemError(volume, .unsupported("a table whose copy is not kept"))
         }
+        guard boot.isRootWhole else { throw FileSystemError(volume, .damaged("its root has half a sector")) }
         try checkBackup()
         var table = FATTable(bytes, boot)
         try table.scan(options)
@@ -118,6 +119,8 @@ struct FATTable {
 struct FATWalk {
     /// Directories that wait to be read: more than any real volume has.
     private static let maximumWaiting = 1 << 20
+    private static let itself = ".          "
+    private static let parent = "..         "
 
     private let bytes: VolumeBytes
     private let boot: FATBootSector
@@ -148,8 +151,29 @@ struct FATWalk {
         }
         while let next = waiting.popLast() {
             let most = max(FATReader.maximumDirectory / boot.clusterSize, 1)
-            try scan(try follow(next.cluster, of: next.entry, most: most))
+            let runs = try follow(next.cluster, of: next.entry, most: most)
+            if next.entry != 0 { try checkSelf(runs, of: next) }
+            try scan(runs)
         }
+    }
+
+    /// Tells whether a directory begins with an entry for itself.
+    ///
+    /// With a wrong number in the boot sector, which FAT12 and FAT16 have no copy of, other bytes would be looked at.
+    private func checkSelf(
+        _ runs: [(offset: Int64, count: Int)], of directory: (cluster: UInt32, entry: Int64)
+    ) throws(FileSystemError) {
+        guard let place = runs.first?.offset else { return }
+        let fields = try bytes.fields(at: place, count: 64)
+        guard fields.text(0, 11) == Self.itself, fields.text(32, 11) == Self.parent, fields.byte(11) & 0x10 != 0,
+            fields.byte(43) & 0x10 != 0, cluster(fields, 0) == directory.cluster
+        else { throw damaged(directory.entry, "the directory does not begin with itself") }
+    }
+
+    /// Returns the first cluster that an entry gives.
+    private func cluster(_ fields: ByteFields, _ place: Int) -> UInt32 {
+        let high = boot.width == 32 ? UInt32(fields.little(place + 20, as: UInt16.self)) << 16 : 0
+        return high | UInt32(fields.little(place + 26, as: UInt16.self))
     }
 
     /// Reads a directory's entries up to the one that ends it, and follows what they name.
@@ -173,11 +197,10 @@ struct FATWalk {
         let attributes = fields.byte(place + 11)
         // Free, part of a long name, or the label.
         if fields.byte(place) == 0xe5 || attributes & 0x3f == 0x0f || attributes & 0x08 != 0 { return }
-        let high = boot.width == 32 ? UInt32(fields.little(place + 20, as: UInt16.self)) << 16 : 0
-        let first = high | UInt32(fields.little(place + 26, as: UInt16.self))
+        let first = cluster(fields, place)
         if attributes & 0x10 != 0 {
             // `.` and `..` name what is on the way already, and the root by 0.
-            if [".          ", "..         "].contains(fields.text(place, 11)) { return }
+            if [Self.itself, Self.parent].contains(fields.text(place, 11)) { return }
             guard waiting.count < Self.maximumWaiting else {
                 throw FileSystemError(bytes.name, .unsupported("so many directories"))
             }
