@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
+internal import CLinux
 internal import Glibc
 
 /// A state that one thread at a time may touch, and whose changes others wait for.
