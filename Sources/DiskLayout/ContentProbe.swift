@@ -41,6 +41,12 @@ public enum ContentProbe {
         "silicon_medley_raid_member", "via_raid_member",
     ]
 
+    /// Types that libblkid is not asked for.
+    ///
+    /// For `ocfs`, the long extinct first version of OCFS, it takes the length of two texts from the disk and copies as
+    /// much from its stack, past its end (2.38.1): a disk could end the process.
+    private static let unsafeTypes = ["ocfs"]
+
     /// Most types that are told of an ambivalent source.
     private static let maximumTypes = 32
 
@@ -58,7 +64,7 @@ public enum ContentProbe {
             let windows = try ProbeWindows(of: source, isWholeDisk: isWholeDisk, withZFS: hasPools)
             range = try FileRange(inMemory: windows, of: source)
         }
-        var excluded = isWholeDisk ? [] : firmwareRAIDTypes
+        var excluded = unsafeTypes + (isWholeDisk ? [] : firmwareRAIDTypes)
         if !hasPools { excluded.append("zfs_member") }
         return try detect(range, source, excluding: excluded)
     }

@@ -134,6 +134,14 @@ struct ContentProbeTests {
         #expect(try ContentProbe.read(FileSource(folder.file("volume")), isWholeDisk: true).label == "Äpfel 根")
     }
 
+    /// A signature whose lengths would have libblkid copy what lies behind its stack.
+    @Test(arguments: [264, 512 + 112]) func isNotLedAstrayByOCFS(place: Int) throws {
+        let disk = TestDisk(length: 16 << 20, [(8192, Array("OracleCFS".utf8)), (8192 + Int64(place), [0xff, 0xff])])
+        for isWholeDisk in [true, false] {
+            #expect(try ContentProbe.read(disk, isWholeDisk: isWholeDisk).isEmpty)
+        }
+    }
+
     @Test func nothingIsNothing() throws {
         for length in [Int64(0), 1, 511, 512, 4096, 65_536, 1 << 20, 1 << 50] {
             #expect(try ContentProbe.read(TestDisk(length: length), isWholeDisk: true).isEmpty)
