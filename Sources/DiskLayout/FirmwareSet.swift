@@ -4,14 +4,6 @@ internal import BlockIO
 
 /// Members of firmware RAID that belong together.
 public struct FirmwareSet: Sendable, Hashable {
-    /// What one member says of its set.
-    public enum Metadata: Sendable, Hashable {
-        /// Intel's.
-        case imsm(IMSMMetadata)
-        /// SNIA's.
-        case ddf(DDFMetadata)
-    }
-
     /// libblkid's TYPE: `isw_raid_member`.
     public var type: String
     /// What the metadata call the set; nil where they are not read, so that the members only look alike.
@@ -20,8 +12,10 @@ public struct FirmwareSet: Sendable, Hashable {
     public var uuid: MDUUID?
     /// Names of the members' volumes.
     public var members: [String]
-    /// What each member says, by its name; nothing of those whose metadata are not read.
-    public var metadata: [String: Metadata] = [:]
+    /// What members of Intel's firmware say, by their names; nothing of those whose metadata are not read.
+    public var imsm: [String: IMSMMetadata] = [:]
+    /// What members of SNIA's format say, by their names.
+    public var ddf: [String: DDFMetadata] = [:]
     /// The disks of the set, as its newest metadata describe them.
     public var disks: [FirmwareDisk] = []
     /// The volumes of the set, as its newest metadata describe them; empty where they are not read.
@@ -46,7 +40,8 @@ public struct FirmwareSet: Sendable, Hashable {
             let set = read(volume, type)
             if let place = sets.firstIndex(where: { $0.type == type && $0.identifier == set.identifier }) {
                 sets[place].members += set.members
-                sets[place].metadata.merge(set.metadata) { first, _ in first }
+                sets[place].imsm.merge(set.imsm) { first, _ in first }
+                sets[place].ddf.merge(set.ddf) { first, _ in first }
                 sets[place].problems += set.problems
             } else {
                 sets.append(set)
@@ -63,7 +58,7 @@ public struct FirmwareSet: Sendable, Hashable {
         if type == "isw_raid_member", let metadata = try? IMSMMetadata.read(volume.source) {
             set.identifier = "family \(hex(metadata.identity, width: 8))"
             if metadata.isChecksumCorrect {
-                set.metadata[volume.name] = .imsm(metadata)
+                set.imsm[volume.name] = metadata
             } else {
                 set.identifier = nil
                 set.problems.append("\(volume.name): the checksum of its metadata is wrong")
@@ -71,7 +66,7 @@ public struct FirmwareSet: Sendable, Hashable {
         }
         if type == "ddf_raid_member", let metadata = try? DDFMetadata.read(volume.source) {
             set.identifier = metadata.anchor.guid.description
-            set.metadata[volume.name] = .ddf(metadata)
+            set.ddf[volume.name] = metadata
             if metadata.active == nil {
                 set.problems.append("\(volume.name): neither the primary nor the secondary header can be used")
             }
@@ -82,17 +77,8 @@ public struct FirmwareSet: Sendable, Hashable {
 
     /// Fills in what all members' metadata together say.
     private mutating func describe(_ serials: [String: String]) {
-        var imsm: [(String, IMSMMetadata)] = []
-        var ddf: [(String, DDFMetadata)] = []
-        for member in members {
-            switch metadata[member] {
-            case .imsm(let metadata): imsm.append((member, metadata))
-            case .ddf(let metadata): ddf.append((member, metadata))
-            case nil: break
-            }
-        }
-        describe(imsm, serials)
-        describe(ddf)
+        describe(members.compactMap { name in imsm[name].map { (name, $0) } }, serials)
+        describe(members.compactMap { name in ddf[name].map { (name, $0) } })
     }
 }
 

@@ -13,7 +13,7 @@ extension LayoutInventory {
             volume.level.map { "\(volume.name) (\($0))" } ?? volume.name
         }
         record.diskCount = set.diskCount
-        if !set.metadata.isEmpty {
+        if !set.imsm.isEmpty || !set.ddf.isEmpty {
             record.disks = set.disks.map {
                 FirmwareRAIDDisk(label: $0.label, device: $0.device, state: $0.state, size: $0.lengthInBytes)
             }

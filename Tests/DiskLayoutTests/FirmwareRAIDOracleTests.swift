@@ -16,23 +16,22 @@ struct FirmwareRAIDOracleTests {
             for (index, disk) in set.disks.enumerated() {
                 let text = try #require(try set.text("\(disk).examine"))
                 let export = try #require(try set.text("\(disk).export")).split(separator: "\n").map(String.init)
-                let metadata = found.compactMap { $0.metadata[set.path(disk)] }.first
                 var theirs = Array(FirmwareRAIDText.lines(text).dropFirst())
-                switch try #require(metadata, "\(set.name)/\(disk)") {
-                case .imsm(let metadata):
+                let name = set.path(disk)
+                if let metadata = found.compactMap({ $0.imsm[name] }).first {
                     // Of large sectors mdadm prints the checksum of what it has made of the metadata.
                     if metadata.sectorSize > 512, let place = theirs.firstIndex(where: { $0.hasPrefix("Checksum") }) {
                         #expect(theirs[place].hasSuffix(" correct"))
                         theirs[place] = "Checksum : \(FirmwareRAIDText.hex(metadata.checksum)) correct"
                     }
-                    #expect(
-                        FirmwareRAIDText.lines(metadata, serial: "/dev/loop\(index)") == theirs, "\(set.name)/\(disk)")
-                    #expect(FirmwareRAIDText.export(metadata) == export, "\(set.name)/\(disk)")
+                    let ours = FirmwareRAIDText.lines(metadata, serial: "/dev/loop\(index)")
+                    #expect(ours == theirs, "\(name)")
+                    #expect(FirmwareRAIDText.export(metadata) == export, "\(name)")
                     #expect(metadata.isComplete)
-                case .ddf(let metadata):
-                    #expect(
-                        FirmwareRAIDText.lines(metadata, device: "/dev/loop\(index)") == theirs, "\(set.name)/\(disk)")
-                    #expect(FirmwareRAIDText.export(metadata) == export, "\(set.name)/\(disk)")
+                } else {
+                    let metadata = try #require(found.compactMap { $0.ddf[name] }.first, "\(name)")
+                    #expect(FirmwareRAIDText.lines(metadata, device: "/dev/loop\(index)") == theirs, "\(name)")
+                    #expect(FirmwareRAIDText.export(metadata) == export, "\(name)")
                     #expect(metadata.damage.isEmpty && metadata.primary != nil)
                 }
                 compared += theirs.count
