@@ -62,8 +62,11 @@ public enum ParallelWork {
 
     /// Calls `body` with 0 ..< `count`, each on its own thread, and returns when all have returned.
     ///
+    /// A single one runs on the thread that calls.
+    ///
     /// - Throws: `BlockError` when not a single thread could be started; with fewer than asked the work goes on.
     public static func run(threads count: Int, _ body: @escaping @Sendable (Int) -> Void) throws(BlockError) {
+        guard count != 1 else { return body(0) }
         var started: [pthread_t] = []
         var lastError: Int32 = 0
         for index in 0..<count {
