@@ -38,19 +38,25 @@ struct XFSLog {
         count = Int64(superblock.logBlocks) * Int64(superblock.blockSize) / Self.blockSize
     }
 
-    /// The state that follows for the file system.
-    var state: FileSystemState {
+    /// Returns the state that follows for the file system.
+    ///
+    /// - Parameter isCareful: whether both sides of the head are looked at, 4 MiB, as anything that skips must;
+    ///   else the last record alone tells, which is 256 KiB.
+    func state(isCareful: Bool) -> FileSystemState {
         if superblock.logStart == 0 { return .unknown("its log is on another device") }
         guard start >= 0, count >= 2 else { return .unknown("the log lies outside the volume") }
         do throws(FileSystemError) {
-            return try isClean() && superblock.logFeatures == 0 ? .clean : .needsRecovery
+            return try isClean(isCareful) && superblock.logFeatures == 0 ? .clean : .needsRecovery
         } catch {
             return .unknown("\(error)")
         }
     }
 
-    private func isClean() throws(FileSystemError) -> Bool {
-        guard let head = try findHead(), try isWhole(before: head), try isWhole(behind: head) else { return false }
+    private func isClean(_ isCareful: Bool) throws(FileSystemError) -> Bool {
+        guard let head = try findHead() else { return false }
+        if isCareful {
+            guard try isWhole(before: head), try isWhole(behind: head) else { return false }
+        }
         return try endsWithUnmount(head)
     }
 

@@ -35,7 +35,7 @@ final class XFSReader: FileSystemReader {
         uuid = superblock.uuid
         label = superblock.label
         root = FileID(superblock.rootInode)
-        state = superblock.needsRepair ? .dirty : XFSLog(bytes, superblock).state
+        state = superblock.needsRepair ? .dirty : XFSLog(bytes, superblock).state(isCareful: false)
     }
 
     func status(of file: FileID) throws(FileSystemError) -> FileStatus {

@@ -3,6 +3,9 @@
 extension XFSReader {
     /// Returns which bytes of the volume hold nothing, by the free-space trees of its groups.
     func spaceUse(_ options: SpaceOptions) throws(FileSystemError) -> SpaceUse {
+        guard XFSLog(bytes, superblock).state(isCareful: true) == .clean else {
+            throw FileSystemError(volume, .damaged("its log is not whole around its head"))
+        }
         var space = XFSSpace(bytes, superblock, options)
         return try space.read()
     }
