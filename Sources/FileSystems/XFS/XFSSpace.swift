@@ -3,11 +3,12 @@
 extension XFSReader {
     /// Returns which bytes of the volume hold nothing, by the free-space trees of its groups.
     func spaceUse(_ options: SpaceOptions) throws(FileSystemError) -> SpaceUse {
+        var space = XFSSpace(bytes, superblock, options)
+        let use = try space.read()
         guard XFSLog(bytes, superblock).state(isCareful: true) == .clean else {
             throw FileSystemError(volume, .damaged("its log is not whole around its head"))
         }
-        var space = XFSSpace(bytes, superblock, options)
-        return try space.read()
+        return use
     }
 }
 
