@@ -41,7 +41,9 @@ struct SourceWords {
             disk.kind != "optical" && disk.kind != "md" && disk.size > 0 && !disk.isLiveMedium && !disk.isPossibleTarget
         }
         guard !disks.isEmpty else {
-            throw SourceWordError("this machine has no disks that are driven", hint: "coldclone probe tells why")
+            throw SourceWordError(
+                "no disk is driven but the live system's own, and those on USB, e-SATA or in a drive",
+                hint: "coldclone probe tells of controllers without driver; name a disk on USB by its path")
         }
         return disks.map { Entry(path: $0.name) }
     }
