@@ -30,8 +30,11 @@ struct ImportTable {
             "Verification": ["BlockIO", "CloneFormat", "Crypto", "DiskImage", "Glibc"],
             "Console": ["Glibc"],
             "Receiver": [
-                "BlockIO", "CloneFormat", "Crypto", "DiskImage", "Dispatch", "Glibc", "Subprocess", "SystemPackage",
-                "Verification",
+                "BlockIO", "CloneFormat", "Crypto", "DiskImage", "Dispatch", "FoundationEssentials", "Glibc",
+                "HTTPTypes",
+                "Hummingbird", "HummingbirdCore", "HummingbirdTLS", "Logging", "NIOCore", "NIOSSL", "ServiceLifecycle",
+                "Subprocess",
+                "SystemPackage", "Verification",
             ],
             "coldclone": [
                 "ArgumentParser", "BlockIO", "CBlkid", "CDeflate", "CISCSI", "CLinux", "CParted", "CZlib", "CZstd",
