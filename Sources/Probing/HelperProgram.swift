@@ -168,8 +168,10 @@ public enum HelperProgram {
         }
     }
 
-    /// Waits for the end of a program that has closed its output or was killed: at once, unless it goes on regardless,
-    /// or hangs in a driver, where not even being killed ends it. Returns its status as a shell has it.
+    /// Waits for the end of a program that has closed its output or was killed, and returns its status as a shell has it.
+    ///
+    /// It is there at once, unless the program goes on regardless, or hangs in a driver, where not even being killed
+    /// ends it.
     private static func reap(_ child: pid_t) -> Int32 {
         var status: Int32 = 0
         let deadline = ContinuousClock().now + .seconds(1)

@@ -51,7 +51,8 @@ public enum VolumeSearch {
 
     /// Returns the path of the disk that `name` is a partition of; nil when it is none.
     private static func disk(of name: String) -> String? {
-        guard Folder.exists("/sys/class/block/\(name)/partition"), let resolved = realpath("/sys/class/block/\(name)", nil)
+        guard Folder.exists("/sys/class/block/\(name)/partition"),
+            let resolved = realpath("/sys/class/block/\(name)", nil)
         else { return nil }
         defer { free(resolved) }
         return String(cString: resolved).split(separator: "/").dropLast().last.map { path($0) }

@@ -48,11 +48,14 @@ struct CloneWork {
         return try self.resume(resume, try opening.open(paths, targetFolder: folder))
     }
 
-    /// Goes on with a clone of `disks`.
-    func resume(_ resume: CloneResume, _ disks: [CaptureDisk]) throws -> CloneCapture.Outcome {
+    /// Goes on with a clone of `disks`, of which `known` is in use as far as somebody has looked.
+    func resume(
+        _ resume: CloneResume, _ disks: [CaptureDisk], knowing known: UsedSpace? = nil
+    ) throws -> CloneCapture.Outcome {
         // As it was begun: what was left out then must be left out now.
-        let used = try resume.journal.freeSpace.map {
-            try UsedSpace(of: disks, as: $0, log: opening.log, cancellation: opening.cancellation)
+        let used = try resume.journal.freeSpace.map { record in
+            if let known, known.record.isToldLike(record) { return known }
+            return try UsedSpace(of: disks, as: record, log: opening.log, cancellation: opening.cancellation)
         }
         return try resume.run(
             disks: used?.applied(to: disks) ?? disks, agent: Version.program, options: options, progress: progress,
@@ -70,4 +73,11 @@ struct CloneWork {
 
     /// What the clones of this machine are named after.
     var machineName: String { name ?? MachineProbe(Sysroot()).serialNumber ?? "machine" }
+}
+
+extension FreeSpaceRecord {
+    /// Whether both leave out the same of the same disks.
+    fileprivate func isToldLike(_ other: FreeSpaceRecord) -> Bool {
+        mode == other.mode && trustsBitmaps == other.trustsBitmaps && skipsPageFiles == other.skipsPageFiles
+    }
 }

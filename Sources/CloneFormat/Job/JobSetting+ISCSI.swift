@@ -42,7 +42,8 @@ extension JobSetting {
         for entry in entries {
             let names = ["portal", "target", "initiator", "user", "secret", "mutual_user", "mutual_secret"]
             guard names.contains(entry.name) else {
-                throw wrong("there is no key \(entry.name.prefix(60).debugDescription)",
+                throw wrong(
+                    "there is no key \(entry.name.prefix(60).debugDescription)",
                     hint: "the keys are \(names.joined(separator: ", "))")
             }
             // The value is never part of a message: it may be the secret.

@@ -68,7 +68,8 @@ extension JobTarget.NFSExport {
             parts.count < 2
             ? [] : parts[1].split(whereSeparator: { $0 == "," || $0 == "&" }).map(String.init)
         let isPlain = options.allSatisfy { option in
-            option.utf8.first != UInt8(ascii: "-") && option.utf8.allSatisfy { Self.isPlain($0) || $0 == UInt8(ascii: "=") }
+            option.utf8.first != UInt8(ascii: "-")
+                && option.utf8.allSatisfy { Self.isPlain($0) || $0 == UInt8(ascii: "=") }
         }
         guard isPlain else { return nil }
     }
