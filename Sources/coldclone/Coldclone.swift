@@ -25,7 +25,7 @@ struct Coldclone: ParsableCommand {
         version: Version.text,
         subcommands: [
             ProbeCommand.self, PlanCommand.self, BenchCommand.self, CaptureCommand.self, VerifyCommand.self,
-            ISCSICommand.self, AutoCommand.self,
+            ISCSICommand.self, AutoCommand.self, UICommand.self,
         ])
 }
 

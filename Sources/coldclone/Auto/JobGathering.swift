@@ -30,7 +30,7 @@ struct JobGathering {
     /// Returns the configuration; at boot in another mode than `auto`, as far as it is known without the network.
     func configuration() throws -> JobConfiguration {
         var layers: [Layer] = []
-        if Folder.exists(Self.builtIn) { layers.append(try file(Self.builtIn)) }
+        if Folder.exists(Self.builtIn) { layers.append(try Self.file(Self.builtIn)) }
         var configuration = try compose(layers)
         if let place = job ?? configuration.job {
             // A job that is named is meant, unless the mode is said to be another.
@@ -52,6 +52,17 @@ struct JobGathering {
         return configuration
     }
 
+    /// Returns what the live system itself and the kernel's `commandLine` say.
+    static func localConfiguration(_ commandLine: [KernelCommandLine.Parameter]) throws -> JobConfiguration {
+        var configuration = JobConfiguration()
+        if Folder.exists(builtIn) {
+            let layer = try file(builtIn)
+            try configuration.apply(job: layer.entries, place: layer.place)
+        }
+        try configuration.apply(commandLine: commandLine)
+        return configuration
+    }
+
     private func compose(_ layers: [Layer]) throws(FormatError) -> JobConfiguration {
         var configuration = JobConfiguration()
         for layer in layers { try configuration.apply(job: layer.entries, place: layer.place) }
@@ -60,7 +71,7 @@ struct JobGathering {
         return configuration
     }
 
-    private func file(_ path: String) throws -> Layer {
+    private static func file(_ path: String) throws -> Layer {
         (try JobText.parse(try SmallFile.read(path, limit: JobText.maximumLength), place: path), path)
     }
 
@@ -68,9 +79,9 @@ struct JobGathering {
         if place.hasPrefix("file:") {
             // file:/path and file:///path.
             let path = place.dropFirst("file:".count).drop { $0 == "/" }
-            return try file("/\(path)")
+            return try Self.file("/\(path)")
         }
-        guard place.hasPrefix("http://") || place.hasPrefix("https://") else { return try file(place) }
+        guard place.hasPrefix("http://") || place.hasPrefix("https://") else { return try Self.file(place) }
         reporter.speak(configuration.language)
         var client = HTTPClient(cancellation: cancellation)
         // The token is for its receiver and nobody else.

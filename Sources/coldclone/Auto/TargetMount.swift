@@ -139,7 +139,8 @@ final class TargetMount {
 
     // MARK: Disks
 
-    private static let types = ["ext2", "ext3", "ext4", "xfs", "btrfs", "ntfs", "exfat"]
+    /// File systems that a clone is written to.
+    static let types = ["ext2", "ext3", "ext4", "xfs", "btrfs", "ntfs", "exfat"]
 
     private func mountVolume(_ word: String, _ sources: [FileSource]) throws {
         let found = VolumeSearch.volumes(named: word)
