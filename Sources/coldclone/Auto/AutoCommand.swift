@@ -74,7 +74,7 @@ struct AutoCommand: ParsableCommand {
             let configuration = try gathering(reporter, cancellation).configuration()
             if printConfig { return try print(configuration) }
             if atBoot, configuration.mode != .auto { return }
-            reporter.tell(.started(version: Version.program.version, mode: configuration.mode.rawValue))
+            reporter.tell(.started(version: Version.program.version, target: configuration.target?.description ?? "-"))
             ending = configuration.onFail
             let run = AutoRun(
                 configuration: configuration, reporter: reporter, cancellation: cancellation,
