@@ -66,11 +66,12 @@ let package = Package(
         .systemLibrary(name: "CNTFS", pkgConfig: nil, providers: [.apt(["ntfs-3g-dev"])]),
         .systemLibrary(name: "CDeflate", pkgConfig: nil, providers: [.apt(["libdeflate-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: nil, providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CYAML", pkgConfig: nil, providers: [.apt(["libyaml-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: nil, providers: [.apt(["libzstd-dev"])]),
 
         // Rooms, lowest first.
         room("BlockIO", ["CLinux", system]),
-        room("CloneFormat", ["CZlib", crypto]),
+        room("CloneFormat", ["CYAML", "CZlib", crypto]),
         room("DiskImage", ["BlockIO", "CDeflate", "CZstd"]),
         room("DiskLayout", ["BlockIO", "CBlkid", "CZlib", "FileSystems", system]),
         room("ISCSI", ["BlockIO", "CISCSI", system]),

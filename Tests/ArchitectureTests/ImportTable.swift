@@ -17,10 +17,10 @@ struct ImportTable {
     var language: Set<String> = ["Swift", "Synchronization"]
 
     static let coldclone = ImportTable(
-        cRooms: ["CBlkid", "CDeflate", "CExt2fs", "CISCSI", "CLinux", "CNTFS", "CParted", "CZlib", "CZstd"],
+        cRooms: ["CBlkid", "CDeflate", "CExt2fs", "CISCSI", "CLinux", "CNTFS", "CParted", "CYAML", "CZlib", "CZstd"],
         mayImport: [
             "BlockIO": ["CLinux", "Glibc", "SystemPackage"],
-            "CloneFormat": ["CZlib", "Crypto", "FoundationEssentials"],
+            "CloneFormat": ["CYAML", "CZlib", "Crypto", "FoundationEssentials"],
             "DiskImage": ["BlockIO", "CDeflate", "CZstd", "Glibc"],
             "DiskLayout": ["BlockIO", "CBlkid", "CZlib", "FileSystems", "Glibc", "SystemPackage"],
             "ISCSI": ["BlockIO", "CISCSI", "Glibc", "SystemPackage"],
