@@ -75,6 +75,7 @@ struct AutoCommand: ParsableCommand {
             if printConfig { return try print(configuration) }
             if atBoot, configuration.mode != .auto { return }
             reporter.tell(.started(version: Version.program.version, target: configuration.target?.description ?? "-"))
+            for place in configuration.jobs { reporter.tell(.jobFound(place)) }
             ending = configuration.onFail
             let run = AutoRun(
                 configuration: configuration, reporter: reporter, cancellation: cancellation,

@@ -91,7 +91,7 @@ extension AutoMessage {
         case .goesOnByForce(let what): "going on by force: \(what)"
         case .askingReceiver(let url): "asking the receiver \(url)"
         case .receiverAnswers(let what): "the receiver answers: \(what)"
-        case .jobFound(let place): "the job is \(place)"
+        case .jobFound(let place): "settings of the job \(place)"
         case .loggingIn(let portal): "logging in to iSCSI: \(portal)"
         case .sources(let names): "disks to capture: \(names.joined(separator: ", "))"
         case .mounting(let target): "mounting \(target)"
