@@ -14,7 +14,7 @@ final class TargetMount {
     private let patience: Patience
     private let reporter: AutoReporter
     private let cancellation: CancellationFlag
-    /// Devices that may be written to while the target is mounted.
+    /// Devices that may be written to only while the target is mounted.
     private var writable: [String] = []
     private var isMounted = false
 
@@ -163,8 +163,7 @@ final class TargetMount {
                 hint: "use a disk with \(Self.types.joined(separator: ", ")); nothing is formatted here")
         }
         for device in Set([volume.disk, volume.device]).sorted() {
-            try DeviceAccess.set(readOnly: false, device)
-            writable.append(device)
+            if try DeviceAccess.set(readOnly: false, device) { writable.append(device) }
         }
         do {
             try mount(volume, type)
