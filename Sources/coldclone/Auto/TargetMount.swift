@@ -67,7 +67,7 @@ final class TargetMount {
             // Its files go with the last that uses them.
             reason = unmount(["-l"])
         } else {
-            for device in writable { try? DeviceAccess.set(readOnly: true, device) }
+            for device in writable { _ = try? DeviceAccess.set(readOnly: true, device) }
         }
         writable = []
         return reason
@@ -168,7 +168,7 @@ final class TargetMount {
         do {
             try mount(volume, type)
         } catch {
-            for device in writable { try? DeviceAccess.set(readOnly: true, device) }
+            for device in writable { _ = try? DeviceAccess.set(readOnly: true, device) }
             writable = []
             throw error
         }
