@@ -120,12 +120,19 @@ struct JobConfigurationTests {
     }
 
     @Test func portalsAreNamedInThreeWays() throws {
-        #expect(try configuration("iscsi: known").iscsi == [JobPortal()])
+        #expect(try configuration("iscsi: known").iscsi.map(\.description) == ["known"])
         #expect(
             try configuration(commandLine: "coldclone.iscsi=known,10.0.0.1:3261,[fe80::1]/iqn.x:y").iscsi.map(
                 \.description)
                 == ["known", "10.0.0.1:3261", "[fe80::1]/iqn.x:y"])
         #expect(try configuration("iscsi: [known, {portal: h, initiator: iqn.a:b}]").iscsi.last?.initiator == "iqn.a:b")
+    }
+
+    @Test func whatTheLiveSystemStartsWithIsNotOurs() throws {
+        let line =
+            "BOOT_IMAGE=/vmlinuz coldclone.medium=id-1 coldclone.root=http://h/r coldclone.toram coldclone.mode=auto"
+        #expect(try configuration(commandLine: line).mode == .auto)
+        #expect(refusal("root: http://h/r") != nil)
     }
 
     @Test func aNameAloneTurnsOn() throws {

@@ -81,8 +81,8 @@ struct JobTextTests {
             ("a=b\tc=d\u{0B}e", ["a=b", "c=d", "e"]), ("x=\"\"", ["x="]),
         ] as [(String, [String])])
     func commandLinesAreSplitAsTheKernelDoes(text: String, expected: [String]) {
-        let parameters = KernelCommandLine.parse(text).map {
-            $0.value.map { value in "\($0.name)=\(value)" } ?? $0.name
+        let parameters = KernelCommandLine.parse(text).map { parameter in
+            parameter.value.map { "\(parameter.name)=\($0)" } ?? parameter.name
         }
         #expect(parameters == expected)
     }

@@ -166,4 +166,26 @@ struct AutoTests {
         let missing = try auto(["disks=\(file)", "target=usb:none-such", "wait_network=0"])
         #expect(missing.status == 1 && missing.output.contains("there is no disk with the label or UUID none-such"))
     }
+
+    /// A server that dies in the middle and comes back not knowing its files: Tests/Fixtures/stale-target.
+    @Test(
+        .enabled(if: Programs.isRoot && Tool.isInstalled("linux.uml", "ganesha.nfsd", "mount.nfs"), "no NFS to be had"),
+        .timeLimit(.minutes(15)))
+    func aTargetGoneStaleIsMountedAgain() throws {
+        let folder = try TemporaryFolder(in: "/var/tmp")
+        let disk = folder.file("disk.img")
+        try Tool.output("dd", ["if=/dev/urandom", "of=\(disk)", "bs=1M", "count=400"])
+        let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+        let result = try Tool.run("/\(root)/Tests/Fixtures/stale-target", [Programs.agent, disk, folder.path])
+        let log = try Tool.output("cat", [folder.file("agent.log")])
+        #expect(result.status == 0, "\(log)\(result.errors)")
+        let clone = try Programs.clone(in: folder.file("export"))
+        #expect(log.contains("the target failed, trying again (1 of 3)"), "\(log)")
+        #expect(log.contains("going on with the interrupted clone"), "\(log)")
+        #expect(try Tool.run(Programs.receiver, ["verify", clone]).status == 0)
+        let digest = try Tool.output("sha256sum", [disk]).prefix(64)
+        let raw = folder.file("raw")
+        try Tool.output("qemu-img", ["convert", "-O", "raw", "\(clone)/disk.qcow2", raw])
+        #expect(try Tool.output("sha256sum", [raw]).prefix(64) == digest)
+    }
 }

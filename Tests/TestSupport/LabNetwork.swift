@@ -5,9 +5,9 @@ internal import Synchronization
 
 /// A network of a test's own, with its servers: nothing of it is reachable from the host, or reaches the host.
 ///
-/// A network namespace with a bridge, and a mount namespace with an empty /run, where servers keep their sockets. Both
-/// go with the process that holds them, and so does rpcbind, which is in its process namespace. Other servers are
-/// processes of the test, in the order of their making: the last made ends first. unshare(1), nsenter(1).
+/// A network namespace with a bridge, a mount namespace with an empty /run, where servers keep their sockets, and a
+/// process namespace. They go with the process that holds them, whatever is in them, and that process goes with the
+/// test's own, however that ends. Before, the servers end, the last made first. unshare(1), nsenter(1).
 public final class LabNetwork: Sendable {
     /// The servers' address, the only one in the network that is not a machine's.
     public static let address = "10.99.0.1"
@@ -28,6 +28,8 @@ public final class LabNetwork: Sendable {
         geteuid() == 0 && Tool.isInstalled("unshare", "nsenter", "ip", "dnsmasq", "rpcbind", "python3")
 
     private let holder: RunningTool
+    /// The holder waits for its end, and hears of it when this process is no more.
+    private let life: Int32
     private let scratch: TemporaryFolder
     private let servers = Mutex<[RunningTool]>([])
 
@@ -39,9 +41,14 @@ public final class LabNetwork: Sendable {
         // Open on both sides: a holder that fails early keeps nobody waiting.
         let pipe = open(ready, O_RDWR | O_NONBLOCK | O_CLOEXEC)
         defer { close(pipe) }
+        guard mkfifo(scratch.file("life"), 0o600) == 0 else { throw ToolError("cannot make a pipe: errno \(errno)") }
+        life = open(scratch.file("life"), O_RDWR | O_CLOEXEC)
         holder = try RunningTool(
             "unshare",
-            ["--net", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", Self.setUp, "lab-network", ready])
+            [
+                "--net", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", Self.setUp, "lab-network", ready,
+                scratch.file("life"),
+            ])
         var item = pollfd(fd: pipe, events: Int16(POLLIN), revents: 0)
         guard poll(&item, 1, 30_000) == 1 else {
             holder.send(SIGKILL)
@@ -63,6 +70,7 @@ public final class LabNetwork: Sendable {
             while let server = servers.popLast() { Self.end(server) }
         }
         Self.end(holder)
+        close(life)
     }
 
     private static func end(_ tool: RunningTool) {
@@ -85,7 +93,7 @@ public final class LabNetwork: Sendable {
         ip link set tap1 up
         rpcbind -w
         echo ready >"$1"
-        exec tail -f /dev/null
+        exec cat "$2"
         """
 
     /// Runs a program in the network to its end.
@@ -124,8 +132,12 @@ public final class LabNetwork: Sendable {
         return words.last { $0.count > 2 && $0[1] == address }.map { String($0[2]) }
     }
 
-    /// nsenter becomes the program: its process id is the program's.
+    /// nsenter waits for the program, which does not outlive it: it is the one that is sent a signal.
     private func inside(_ program: String, _ arguments: [String]) -> [String] {
-        ["--target", "\(holder.processID)", "--net", "--mount", "--wd=/", "--", program] + arguments
+        [
+            "--target", "\(holder.processID)", "--net", "--mount",
+            "--pid=/proc/\(holder.processID)/ns/pid_for_children", "--wd=/", "--",
+        ]
+            + ["setpriv", "--pdeathsig", "KILL", program] + arguments
     }
 }

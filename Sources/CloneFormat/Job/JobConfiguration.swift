@@ -57,6 +57,11 @@ public struct JobConfiguration: Sendable, Hashable {
     /// Makes the defaults.
     public init() {}
 
+    /// The jobs that settings came from.
+    public var jobs: [String] {
+        Set(origins.values.compactMap { if case .job(let place) = $0 { place } else { nil } }).sorted()
+    }
+
     /// Where `key`'s value came from.
     public func origin(of key: JobKey) -> JobOrigin { origins[key] ?? .defaults }
 
@@ -70,10 +75,14 @@ public struct JobConfiguration: Sendable, Hashable {
         }
     }
 
+    /// Parameters that tell the live system's own start where it lies; no job has them.
+    private static let startParameters: Set<String> = ["medium", "root", "toram"]
+
     /// Applies the parameters of a kernel command line that begin with `coldclone.`; others are not ours.
     public mutating func apply(commandLine: [KernelCommandLine.Parameter]) throws(FormatError) {
         for parameter in commandLine where parameter.name.hasPrefix("coldclone.") {
             let name = String(parameter.name.dropFirst("coldclone.".count))
+            if Self.startParameters.contains(name) { continue }
             let place = "kernel command line"
             if JobSetting.isSecret(name) {
                 throw .setting(

@@ -17,7 +17,9 @@ struct InterruptedClones {
     init(in folder: String, of machine: String) {
         let prefix = FileName.sanitize(machine, fallback: "machine") + "-"
         names = ((try? Folder.names(in: folder)) ?? []).filter { name in
-            name.hasPrefix(prefix) && FileName.isSafe(name) && Folder.exists("\(folder)/\(name)/\(Journal.fileName)")
+            // Behind the machine's name stands the time, and nothing else: web is not web-01.
+            name.hasPrefix(prefix) && name.utf8.count == prefix.utf8.count + Timestamp().compact.utf8.count
+                && FileName.isSafe(name) && Folder.exists("\(folder)/\(name)/\(Journal.fileName)")
                 && !Folder.exists("\(folder)/\(name)/\(Manifest.fileName)")
         }.sorted(by: >)
     }
@@ -77,7 +79,7 @@ struct AutoCapture {
             }
         }
         reporter.tell(.capturing(disks: disks.count, folder: mount.path))
-        return try capturing(work) { try $0.begin(used, disks, identity: identity, target: mount.path) }
+        return try capturing(work, isNew: true) { try $0.begin(used, disks, identity: identity, target: mount.path) }
     }
 
     /// Refuses a clone that is of other disks, before anything is said of going on with it.
@@ -89,11 +91,11 @@ struct AutoCapture {
 
     /// Runs `body` with what was told so far, showing its progress.
     private func capturing(
-        _ work: CloneWork, _ body: (CloneWork) throws -> CloneCapture.Outcome
+        _ work: CloneWork, isNew: Bool = false, _ body: (CloneWork) throws -> CloneCapture.Outcome
     ) throws -> CloneCapture.Outcome {
         // Counters of their own: what an earlier attempt has read is counted again.
         var work = CloneWork(opening: work.opening, options: work.options, freeSpace: work.freeSpace)
-        work.preceding = reporter.takeEvents()
+        work.preceding = reporter.takeEvents(forNewClone: isNew)
         let progress = work.progress
         let reporter = reporter
         let display = ProgressReporter(

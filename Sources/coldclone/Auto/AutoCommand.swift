@@ -32,7 +32,7 @@ struct AutoCommand: ParsableCommand {
               mode: auto
               target: nfs://10.0.0.1/clones
               disks: all
-              receiver: https://10.0.0.1:8443
+              receiver: https://10.0.0.1:8642
               fingerprint: sha256//…
               token: …
               on_done: poweroff
@@ -74,7 +74,8 @@ struct AutoCommand: ParsableCommand {
             let configuration = try gathering(reporter, cancellation).configuration()
             if printConfig { return try print(configuration) }
             if atBoot, configuration.mode != .auto { return }
-            reporter.tell(.started(version: Version.program.version, mode: configuration.mode.rawValue))
+            reporter.tell(.started(version: Version.program.version, target: configuration.target?.description ?? "-"))
+            for place in configuration.jobs { reporter.tell(.jobFound(place)) }
             ending = configuration.onFail
             let run = AutoRun(
                 configuration: configuration, reporter: reporter, cancellation: cancellation,

@@ -8,8 +8,8 @@ internal import DiskImage
 
 /// Room and time of a capture, before it begins.
 struct AutoEstimate {
-    /// Seconds a measurement: a run is not to wait for numbers.
-    private static let seconds = 1
+    /// Time of a measurement: a run is not to wait for numbers.
+    private static let timeLimit = Duration.milliseconds(500)
 
     let configuration: JobConfiguration
     let options: CaptureOptions
@@ -24,19 +24,19 @@ struct AutoEstimate {
         let all = disks.reduce(Int64(0)) { $0 + $1.source.lengthInBytes }
         let worst = plan.target?.worstCaseInBytes ?? 0
         reporter.tell(.planned(toRead: plan.bytesToRead, ofAll: all, worstCase: worst, free: free))
-        let measurement = ThroughputMeasurement(timeLimit: .seconds(Self.seconds), cancellation: cancellation)
+        let measurement = ThroughputMeasurement(timeLimit: Self.timeLimit, cancellation: cancellation)
         if isNew, plan.target?.fits == false {
             plan.fit(into: folder, freeInBytes: free, options: options, ratio: try ratio(of: disks, measurement))
             try refuse(plan)
         }
         guard configuration.bench, free >= 256 << 20 else { return }
         do {
-            let bench = try BenchReport(measuring: disks, plan, folder, measurement)
-            let row = bench.compressions.first { $0.compression == options.compression.rawValue }
+            let bench = try BenchReport(
+                measuring: disks, plan, folder, measurement, compressing: [options.compression])
             reporter.tell(
                 .benched(
                     source: bench.sources.compactMap(\.bytesPerSecond).min(), target: bench.targetBytesPerSecond,
-                    seconds: row?.secondsForSources))
+                    seconds: bench.compressions.first?.secondsForSources))
         } catch let error as CaptureError {
             // A bad sector is the capture's business, and so is a target that fails.
             log(error)

@@ -7,7 +7,7 @@ internal import Console
 ///
 /// Names, paths and errors of others are put in as they are.
 enum AutoMessage: Sendable {
-    case started(version: String, mode: String)
+    case started(version: String, target: String)
     case waiting(what: String, why: String, seconds: Int)
     case probing
     case probed(disks: Int, controllers: Int, findings: Int)
@@ -82,7 +82,7 @@ enum AutoMessage: Sendable {
 extension AutoMessage {
     private var english: String {
         switch self {
-        case .started(let version, let mode): "coldclone \(version), mode \(mode)"
+        case .started(let version, let target): "coldclone \(version), target \(target)"
         case .waiting(let what, let why, let seconds): "waiting for \(what), \(seconds) s at most: \(why)"
         case .probing: "looking at the machine"
         case .probed(let disks, let controllers, let findings):
@@ -91,7 +91,7 @@ extension AutoMessage {
         case .goesOnByForce(let what): "going on by force: \(what)"
         case .askingReceiver(let url): "asking the receiver \(url)"
         case .receiverAnswers(let what): "the receiver answers: \(what)"
-        case .jobFound(let place): "the job is \(place)"
+        case .jobFound(let place): "settings of the job \(place)"
         case .loggingIn(let portal): "logging in to iSCSI: \(portal)"
         case .sources(let names): "disks to capture: \(names.joined(separator: ", "))"
         case .mounting(let target): "mounting \(target)"
@@ -124,7 +124,7 @@ extension AutoMessage {
 extension AutoMessage {
     private var japanese: String {
         switch self {
-        case .started(let version, let mode): "coldclone \(version)、モード \(mode)"
+        case .started(let version, let target): "coldclone \(version)、保存先 \(target)"
         case .waiting(let what, let why, let seconds): "\(what) を待っています（最長 \(seconds) 秒）: \(why)"
         case .probing: "マシンを調べています"
         case .probed(let disks, let controllers, let findings):

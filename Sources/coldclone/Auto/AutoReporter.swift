@@ -15,7 +15,7 @@ final class AutoReporter: Sendable {
     private let json: Bool
     private let consoles: [SystemConsole]
     private let language: Mutex<JobLanguage>
-    private let events = Mutex<[CloneEvent]>([])
+    private let events = Mutex<(all: [CloneEvent], taken: Int)>(([], 0))
     /// When the run began, RFC 3339, UTC.
     let startedAt = Timestamp().rfc3339
 
@@ -37,7 +37,7 @@ final class AutoReporter: Sendable {
         if case .progress = message {
             // A clone's events are no log of percentages.
         } else {
-            events.withLock { $0.append(CloneEvent(.step, message: message.text(.english))) }
+            events.withLock { $0.all.append(CloneEvent(.step, message: message.text(.english))) }
         }
         if json {
             write(Line(time: now, step: message.step, message: text))
@@ -67,11 +67,11 @@ final class AutoReporter: Sendable {
         }
     }
 
-    /// Returns what was told since the last call, for the clone's events.
-    func takeEvents() -> [CloneEvent] {
+    /// Returns what was told since the last call, for a clone that has the events before that; all, for a new one.
+    func takeEvents(forNewClone isNew: Bool = false) -> [CloneEvent] {
         events.withLock { events in
-            defer { events = [] }
-            return events
+            defer { events.taken = events.all.count }
+            return Array(events.all.dropFirst(isNew ? 0 : events.taken))
         }
     }
 

@@ -38,7 +38,7 @@ struct AutoRun {
         }
         let names = MachineNames(MachineProbe(Sysroot()).hardware())
         let receiver = ReceiverClient(configuration, reporter, cancellation)
-        if let receiver, configuration.waitReceipt > 0 {
+        if let receiver {
             reporter.tell(.askingReceiver(receiver.url))
             let job = try receiver.job(of: names)
             reporter.tell(.receiverAnswers(job == nil ? "token good" : "token good, it has a job for this machine"))
@@ -124,10 +124,12 @@ struct AutoRun {
         let name = manifest.cloneId
         var result = Result(clone: name, verdict: manifest.state.rawValue)
         if manifest.state == .degraded { result.code = .degraded }
-        guard let receiver, configuration.waitReceipt > 0 else { return result }
-        reporter.tell(.waitingForReceipt(clone: name))
+        guard let receiver else { return result }
         let receipt: Receipt
         do {
+            try receiver.verify(name)
+            guard configuration.waitReceipt > 0 else { return result }
+            reporter.tell(.waitingForReceipt(clone: name))
             receipt = try receiver.receipt(of: name, seconds: configuration.waitReceipt)
         } catch let error as AutoError where error.code != .cancelled {
             throw AutoError(

@@ -44,8 +44,11 @@ struct ConfigurationReport: Encodable {
             "capture \(disks.isEmpty ? "LUNs" : disks) as \(configuration.format.rawValue), compression "
                 + "\(configuration.compression.rawValue), free space: \(configuration.freeSpace.rawValue)"
                 + (configuration.resume ? "; go on with an interrupted clone of the same disks" : ""))
-        if configuration.receiver != nil, configuration.waitReceipt > 0 {
-            steps.append("wait \(configuration.waitReceipt) s at most for the receiver's verdict")
+        if configuration.receiver != nil {
+            let seconds = configuration.waitReceipt
+            steps.append(
+                "have the receiver verify the clone"
+                    + (seconds > 0 ? ", and wait \(seconds) s at most for its verdict" : ", and not wait for it"))
         }
         steps.append("then \(configuration.onDone.rawValue); after a failure \(configuration.onFail.rawValue)")
         return steps

@@ -95,7 +95,6 @@ struct JobGathering {
         guard answer.status == 200 else {
             throw AutoError("\(place) answers \(answer.status) for the job", hint: "check coldclone.job")
         }
-        reporter.tell(.jobFound(place))
         return (try JobText.parse(answer.body, place: place), place)
     }
 
@@ -112,7 +111,6 @@ struct JobGathering {
             for name in names {
                 guard let text = try volume.content(of: name, limit: JobText.maximumLength) else { continue }
                 let place = "\(Self.label):\(name)"
-                if !isAtBoot { reporter.tell(.jobFound(place)) }
                 return (try JobText.parse(text, place: place), place)
             }
         }
@@ -127,7 +125,6 @@ struct JobGathering {
             return nil
         }
         let place = "\(receiver.url)/api/v1/job"
-        reporter.tell(.jobFound(place))
         return (try JobText.parse(text, place: place), place)
     }
 }

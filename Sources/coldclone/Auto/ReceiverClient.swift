@@ -61,13 +61,17 @@ struct ReceiverClient {
         }
     }
 
-    /// Has the clone `name` verified, and returns the receipt once there is one.
+    /// Has the clone `name` verified.
+    func verify(_ name: String) throws {
+        let started = try request("POST", "/api/v1/clones/\(HTTPClient.escaped(name))/verify", patience)
+        guard (200...299).contains(started.status) else { throw unexpected(started, "the verification of \(name)") }
+    }
+
+    /// Returns the receipt of the clone `name` once there is one.
     ///
     /// - Parameter seconds: longest time until then.
     func receipt(of name: String, seconds: Int) throws -> Receipt {
         let place = "/api/v1/clones/\(HTTPClient.escaped(name))"
-        let started = try request("POST", "\(place)/verify", patience)
-        guard (200...299).contains(started.status) else { throw unexpected(started, "the verification of \(name)") }
         var patience = patience
         patience.seconds = seconds
         return try patience.wait(for: "the receipt of \(name)") {

@@ -60,7 +60,11 @@ struct ConsoleScreen {
             machine.memory.total > 0 ? "\(HumanBytes.format(machine.memory.total)) RAM" : nil,
             machine.cpu.count > 0 ? "\(machine.cpu.count) CPU" : nil,
         ]
-        let network = addresses.isEmpty ? words.noAddress : addresses.joined(separator: ", ")
+        let links = machine.interfaces.map {
+            "\($0.name) \($0.hasCarrier == true ? $0.speedMbps.map { "\($0) Mbit/s" } ?? words.link : words.noLink)"
+        }
+        let network =
+            addresses.isEmpty ? ([words.noAddress] + links).joined(separator: ", ") : addresses.joined(separator: ", ")
         return [
             "coldclone \(version) - \(name)", "  " + (Self.join(facts, ", ") ?? ""), "  \(words.network): \(network)",
             "",
@@ -113,7 +117,7 @@ struct ConsoleScreen {
         let target = targets.first.map { "usb:\($0.name)" } ?? "nfs://SERVER/EXPORT"
         let quoted = target.utf8.allSatisfy { Self.isPlain($0) } ? target : "'\(target)'"
         return [
-            words.next, "  coldclone plan all                            # \(words.plan)",
+            words.next, "  coldclone plan all    # \(words.plan)",
             "  coldclone auto --set target=\(quoted) --print-config",
             "  coldclone auto --set target=\(quoted)",
             "  mount -t nfs SERVER:/EXPORT /mnt && coldclone capture all --target dir:/mnt",

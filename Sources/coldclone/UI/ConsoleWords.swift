@@ -10,6 +10,8 @@ struct ConsoleWords: Sendable {
     var serial: String
     var network: String
     var noAddress: String
+    var link: String
+    var noLink: String
     var noDisks: String
     var noFindings: String
     var targets: String
@@ -28,7 +30,8 @@ struct ConsoleWords: Sendable {
 
     private init(
         configuration: String, unattended: String, machine: String, serial: String, network: String,
-        noAddress: String, noDisks: String, noFindings: String, targets: String, anyExport: String, next: String,
+        noAddress: String, link: String, noLink: String, noDisks: String, noFindings: String, targets: String,
+        anyExport: String, next: String,
         plan: String, looking: String, shell: String, moreBefore: String, moreBehind: String
     ) {
         self.configuration = configuration
@@ -37,6 +40,8 @@ struct ConsoleWords: Sendable {
         self.serial = serial
         self.network = network
         self.noAddress = noAddress
+        self.link = link
+        self.noLink = noLink
         self.noDisks = noDisks
         self.noFindings = noFindings
         self.targets = targets
@@ -51,7 +56,7 @@ struct ConsoleWords: Sendable {
 
     private static let english = ConsoleWords(
         configuration: "configuration", unattended: "unattended run", machine: "this machine", serial: "serial",
-        network: "network", noAddress: "no address yet",
+        network: "network", noAddress: "no address yet", link: "link", noLink: "no link",
         noDisks: "NO DISK IS SEEN: coldclone probe tells of controllers without driver",
         noFindings: "no findings: everything that can be seen is in order", targets: "where a clone can go",
         anyExport: "any export that this machine may write to", next: "next",
@@ -60,7 +65,8 @@ struct ConsoleWords: Sendable {
 
     private static let japanese = ConsoleWords(
         configuration: "設定", unattended: "無人実行", machine: "このマシン", serial: "シリアル", network: "ネットワーク",
-        noAddress: "アドレス未取得", noDisks: "ディスクが見つかりません: coldclone probe でドライバーのないコントローラーを確認してください",
+        noAddress: "アドレス未取得", link: "リンクあり", noLink: "リンクなし",
+        noDisks: "ディスクが見つかりません: coldclone probe でドライバーのないコントローラーを確認してください",
         noFindings: "所見なし: 見える範囲に問題はありません", targets: "クローンの保存先",
         anyExport: "このマシンから書き込める NFS エクスポート", next: "次のコマンド",
         plan: "読み取る内容を表示（書き込みなし）", looking: "coldclone: マシンを調べています ...",

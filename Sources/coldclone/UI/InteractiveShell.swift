@@ -36,7 +36,9 @@ enum InteractiveShell {
             earlier[number] = old
         }
         defer { for (number, action) in earlier { var action = action; sigaction(number, &action, nil) } }
-        guard let child = ["/bin/bash", "/bin/sh"].lazy.compactMap({ spawn($0, signals) }).first else { return false }
+        var child: pid_t?
+        for shell in ["/bin/bash", "/bin/sh"] where child == nil { child = spawn(shell, signals) }
+        guard let child else { return false }
         var status: Int32 = 0
         while waitpid(child, &status, 0) == -1, errno == EINTR {}
         return true

@@ -72,7 +72,7 @@ struct UICommand: ParsableCommand {
         inspection.asksDrives = false
         let machine = inspection.machine()
         let screen = ConsoleScreen(
-            machine: machine, targets: Self.targets(machine), addresses: NetworkAddresses.all(),
+            machine: machine, targets: Self.targets(machine), addresses: sysroot == nil ? NetworkAddresses.all() : [],
             outcome: Self.outcome(), complaint: complaint, version: Version.program.version, words: words)
         Terminal.standardOutput.write("\n" + screen.text())
         if isEnglish {
