@@ -15,7 +15,7 @@ extension LiveLab {
             let run = try LabRun()
             let machine = LiveMachine(
                 name: "LVM on megasas, BIOS CD to NFS", boot: .medium(.cd, .bios), disks: sources.disks,
-                devices: LabHardware.megasas(2), networkCard: "e1000e", job: LabRun.job("format: qcow2"))
+                devices: LabHardware.megasas(2), networkCard: "e1000e", job: LabRun.job(["format: qcow2"]))
             try run.clone(machine, sources)
             let clone = try run.verifiedClone()
             #expect(clone.manifest.disks.count == 2)
@@ -33,7 +33,7 @@ extension LiveLab {
             let run = try LabRun()
             let machine = LiveMachine(
                 name: "UEFI on NVMe, Secure Boot USB to NFS", boot: .medium(.usb, .secureBoot), disks: sources.disks,
-                devices: ["nvme,serial=LABD0,drive=d0"], networkCard: "igb", job: LabRun.job("compression: zstd"))
+                devices: ["nvme,serial=LABD0,drive=d0"], networkCard: "igb", job: LabRun.job(["compression: zstd"]))
             try run.clone(machine, sources)
             let clone = try run.verifiedClone()
             let image = try clone.image(ofSerial: "LABD0")

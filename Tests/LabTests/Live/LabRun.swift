@@ -25,6 +25,12 @@ struct LabRun {
         server = try NFSServer(in: network, capacityInMiB: capacityInMiB)
     }
 
+    /// Tells people how far it is, on standard error, line by line: print(_:) would keep it back.
+    static func tell(_ text: String) {
+        let bytes = Array("lab: \(text)\n".utf8)
+        _ = Glibc.write(STDERR_FILENO, bytes, bytes.count)
+    }
+
     /// What tells the live system, on its kernel command line, to clone and to switch the machine off.
     static func arguments(target: String = target, _ more: String...) -> [String] {
         ["mode=auto", "target=\(target)", "on_done=poweroff", "on_fail=poweroff", "name=lab"].map { "coldclone.\($0)" }
@@ -32,7 +38,7 @@ struct LabRun {
     }
 
     /// The same as a job.
-    static func job(_ more: String...) -> String {
+    static func job(_ more: [String]) -> String {
         (["mode: auto", "target: \(target)", "on_done: poweroff", "on_fail: poweroff", "name: lab"] + more)
             .map { $0 + "\n" }.joined()
     }
@@ -80,6 +86,8 @@ struct Clone {
         #expect(receipt.verdict == .verified, "\(receipt.problems)")
         let text = try network.output("cat", ["\(folder)/\(Manifest.fileName)"])
         manifest = try Manifest(opening: Array(text.utf8), file: Manifest.fileName)
+        let lengths = manifest.disks.map { "\($0.lengthInBytes >> 20) MiB as \($0.image.lengthInBytes >> 20) MiB" }
+        LabRun.tell("\(manifest.cloneId): \(receipt.verdict), \(lengths.joined(separator: ", "))")
     }
 
     /// The image of the disk with a serial number; disks are not named alike in every boot.

@@ -52,6 +52,6 @@ final class RunningMachine: Sendable {
         return LiveShell(console: console)
     }
 
-    /// Prints what was measured, for people who compare runs.
-    func report(_ what: String) { print("lab: \(name): \(what) after \(age) s") }
+    /// Tells what was measured, for people who compare runs.
+    func report(_ what: String) { LabRun.tell("\(name): \(what) after \(age) s") }
 }
