@@ -69,8 +69,9 @@ public final class LabNetwork: Sendable {
         servers.withLock { servers in
             while let server = servers.popLast() { Self.end(server) }
         }
-        Self.end(holder)
+        // Its end is that of everything in its process namespace, and unshare waits for all of it.
         close(life)
+        _ = try? holder.wait()
     }
 
     private static func end(_ tool: RunningTool) {

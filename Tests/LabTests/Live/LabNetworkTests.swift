@@ -28,6 +28,17 @@ struct LabNetworkTests {
         ip link set eth0 up
         """
 
+    /// Whatever was started in it: servers, and what they started.
+    @Test func nothingOutlivesTheNetwork() throws {
+        let mark = "lab-\(UInt64.random(in: 0...UInt64.max))"
+        do {
+            let network = try LabNetwork()
+            try network.start("sh", ["-c", "setsid sleep 1000 & exec setsid -w sh -c 'sleep 1000; :' \(mark)", mark])
+            #expect(try Tool.run("pgrep", ["-f", mark]).status == 0)
+        }
+        #expect(try Tool.run("pgrep", ["-f", mark]).output == "")
+    }
+
     @Test func addressesAndBothVersionsOfNFS() throws {
         let run = try LabRun()
         let outcome = try machine(.plain).run(
