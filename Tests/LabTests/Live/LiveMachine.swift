@@ -54,12 +54,16 @@ struct LiveMachine: Sendable {
     /// Switches the machine on, in `network`.
     func start(in network: LabNetwork) throws -> RunningMachine {
         let scratch = try TemporaryFolder(in: TemporaryFolder.parentOnDisk ?? "/tmp")
+        // QEMU takes a comma for the end of a value.
+        let product = "lab \(name)".replacing(",", with: ",,")
         var arguments = [
             "-machine", "q35,hpet=off,smm=\(isSecure ? "on" : "off")", "-accel", "tcg,thread=multi", "-cpu", "max",
             "-smp", "2", "-m", "\(memoryInMiB)", "-nodefaults", "-no-user-config", "-display", "none", "-vga", "std",
             "-no-reboot", "-smbios",
-            "type=1,manufacturer=coldclone,product=lab \(name),serial=\(serialNumber),uuid=\(Self.uuid)",
-            "-chardev", "socket,id=console,path=\(scratch.file("console")),server=on,wait=on", "-serial",
+            "type=1,manufacturer=coldclone,product=\(product),serial=\(serialNumber),uuid=\(Self.uuid)",
+            "-chardev",
+            "socket,id=console,path=\(scratch.file("console")),server=on,wait=on,logfile=\(scratch.file("log"))",
+            "-serial",
             "chardev:console", "-qmp", "unix:\(scratch.file("monitor")),server=on,wait=off",
             "-device", "qemu-xhci,id=usb",
         ]
