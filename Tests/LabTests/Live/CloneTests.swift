@@ -26,9 +26,12 @@ extension LiveLab {
             for image in images { try run.network.output("qemu-img", ["check", "-q", image]) }
             if LiveLab.isComplete { try SourceSystem.lvm.boot(images, named: "clone of LVM", in: run.network) }
         }
+    }
+}
 
-        @Test(.enabled(if: LiveLab.isComplete, "COLDCLONE_LAB_ALL is not set: see Tests/run --lab-all"))
-        func aUEFISystemIsClonedFromUSBAndBoots() throws {
+extension LiveLab.Complete {
+    struct CloneTests {
+        @Test func aUEFISystemIsClonedFromUSBAndBoots() throws {
             let sources = try SourceDisks(try SourceSystem.uefi.images())
             let run = try LabRun()
             let machine = LiveMachine(
@@ -41,8 +44,7 @@ extension LiveLab {
         }
 
         /// Members are cloned as they are, in their order; over NFS version 3.
-        @Test(.enabled(if: LiveLab.isComplete, "COLDCLONE_LAB_ALL is not set: see Tests/run --lab-all"))
-        func membersOfArraysAreCloned() throws {
+        @Test func membersOfArraysAreCloned() throws {
             let sets = [try StorageSet.named("md", "raid1-1.2"), try StorageSet.named("md", "raid5-1.2")]
             let sources = try SourceDisks(sets.flatMap { set in set.disks.map { set.path($0) } })
             let run = try LabRun()

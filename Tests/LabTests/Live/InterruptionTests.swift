@@ -5,9 +5,8 @@ internal import CloneFormat
 internal import TestSupport
 internal import Testing
 
-extension LiveLab {
+extension LiveLab.Complete {
     /// What breaks in mid-capture costs time, and nothing else.
-    @Suite(.enabled(if: LiveLab.isComplete, "COLDCLONE_LAB_ALL is not set: see Tests/run --lab-all"))
     struct InterruptionTests {
         private func machine(_ name: String, _ sources: SourceDisks) throws -> LiveMachine {
             LiveMachine(

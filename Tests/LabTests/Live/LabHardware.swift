@@ -65,9 +65,8 @@ struct LabHardware: Sendable, CustomTestStringConvertible {
     }
 }
 
-extension LiveLab {
+extension LiveLab.Complete {
     /// Disks behind every controller are cloned as a whole, free space as well, and nothing of them is written.
-    @Suite(.enabled(if: LiveLab.isComplete, "COLDCLONE_LAB_ALL is not set: see Tests/run --lab-all"))
     struct HardwareTests {
         @Test(arguments: LabHardware.all)
         func disksAreClonedFrom(hardware: LabHardware) throws {

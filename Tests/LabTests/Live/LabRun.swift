@@ -81,8 +81,10 @@ struct Clone {
         self.folder = folder
         self.network = network
         let result = try network.run(LabRun.receiver, ["verify", "--json", folder])
+        guard result.status == 0 else {
+            throw ToolError("\(folder): \(result.status) \(result.errors)\(result.output)")
+        }
         let receipt: Receipt = try JSONText.decode(Array(result.output.utf8), file: Receipt.fileName)
-        #expect(result.status == 0, "\(result.errors)")
         #expect(receipt.verdict == .verified, "\(receipt.problems)")
         let text = try network.output("cat", ["\(folder)/\(Manifest.fileName)"])
         manifest = try Manifest(opening: Array(text.utf8), file: Manifest.fileName)

@@ -4,9 +4,8 @@ internal import CloneFormat
 internal import TestSupport
 internal import Testing
 
-extension LiveLab {
+extension LiveLab.Complete {
     /// An unattended run ends with the receiver's verdict, or says why it has none.
-    @Suite(.enabled(if: LiveLab.isComplete, "COLDCLONE_LAB_ALL is not set: see Tests/run --lab-all"))
     struct ReceiverTests {
         private func machine(_ name: String, _ sources: SourceDisks, _ lines: [String]) throws -> LiveMachine {
             // Secrets have no place on the kernel command line: all of it is the job's.

@@ -3,9 +3,8 @@
 internal import TestSupport
 internal import Testing
 
-extension LiveLab {
+extension LiveLab.Complete {
     /// The systems that are cloned boot to their login prompt themselves: what their clones do not, is the clone's.
-    @Suite(.enabled(if: LiveLab.isComplete, "COLDCLONE_LAB_ALL is not set: see Tests/run --lab-all"))
     struct SourceSystemTests {
         @Test(arguments: [SourceSystem.lvm, .uefi])
         func aSourceSystemBoots(system: SourceSystem) throws {

@@ -4,9 +4,8 @@ internal import CloneFormat
 internal import TestSupport
 internal import Testing
 
-extension LiveLab {
+extension LiveLab.Complete {
     /// Sources that are not behind the machine's own controllers, and a live system that comes by the network.
-    @Suite(.enabled(if: LiveLab.isComplete, "COLDCLONE_LAB_ALL is not set: see Tests/run --lab-all"))
     struct SourceTests {
         private static let target = "iqn.2026-11.lab:storage"
         private static let initiator = "iqn.1993-08.org.debian:web01"

@@ -4,9 +4,8 @@ internal import CloneFormat
 internal import TestSupport
 internal import Testing
 
-extension LiveLab {
+extension LiveLab.Complete {
     /// Where clones go, and where they cannot.
-    @Suite(.enabled(if: LiveLab.isComplete, "COLDCLONE_LAB_ALL is not set: see Tests/run --lab-all"))
     struct TargetTests {
         /// The only disk that becomes writable is the one that the job names.
         @Test(arguments: ["usb-ehci", "qemu-xhci"])
