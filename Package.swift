@@ -60,7 +60,8 @@ let package = Package(
         room("Probing", ["BlockIO", "CLinux", "CloneFormat", "DiskLayout", "FileSystems"]),
         room("FileSystems", ["BlockIO", "CExt2fs", "CNTFS", "CZlib", "CZstd"]),
         room("Verification", ["BlockIO", "CloneFormat", "DiskImage", crypto]),
-        room("Capture", ["BlockIO", "CloneFormat", "DiskImage", "DiskLayout", "Verification", crypto]),
+        room(
+            "Capture", ["BlockIO", "CloneFormat", "DiskImage", "DiskLayout", "FileSystems", "Verification", crypto]),
         room("Console", []),
         room("Receiver", ["BlockIO", "CloneFormat", "Verification", crypto, subprocess, system]),
         .executableTarget(
@@ -87,7 +88,7 @@ let package = Package(
         tests("ProbingTests", ["BlockIO", "CLinux", "CloneFormat", "Probing", "FileSystems"]),
         tests("DiskLayoutTests", ["BlockIO", "DiskLayout", "FileSystems", system]),
         tests("ISCSITests", ["BlockIO", "ISCSI", system]),
-        tests("FileSystemsTests", ["BlockIO", "FileSystems"]),
+        tests("FileSystemsTests", ["BlockIO", "FileSystems", system]),
         tests(
             "CaptureTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "DiskLayout", "Verification", system]),
         tests("VerificationTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Verification", system]),

@@ -273,20 +273,6 @@ public struct SkippedExtent: Sendable, Hashable, Codable {
     }
 }
 
-/// What a partition or volume lost.
-public struct LossRecord: Sendable, Hashable, Codable {
-    /// What messages call it; nil for what lies in none.
-    public var volume: String?
-    /// Bytes that could not be read.
-    public var lengthInBytes: Int64
-
-    /// Makes a record.
-    public init(volume: String?, lengthInBytes: Int64) {
-        self.volume = volume
-        self.lengthInBytes = lengthInBytes
-    }
-}
-
 /// A range of bytes.
 public struct ByteRange: Sendable, Hashable, Codable {
     /// First byte.

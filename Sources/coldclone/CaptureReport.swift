@@ -48,6 +48,37 @@ struct CaptureReport: Encodable {
         String(decoding: try JSONText.encode(self, compact: true), as: UTF8.self)
     }
 
+    /// Lines for files that lost something; all of them are in the manifest.
+    private static let maximumLines = 20
+
+    private func text(_ loss: LossRecord) -> String {
+        let place =
+            loss.volume.map { volume in
+                "\(Terminal.visible(volume))" + (loss.type.map { ", \(Terminal.visible($0))" } ?? "")
+            }
+        let content = loss.content ?? []
+        let lines = content.prefix(Self.maximumLines).map { piece in
+            "           \(Self.name(piece)) (\(place ?? "")): \(HumanBytes.format(piece.lengthInBytes))\n"
+        }
+        let rest = content.count - lines.count
+        return "         \(HumanBytes.format(loss.lengthInBytes)) of that "
+            + (place.map { "in \($0)" } ?? "outside of all volumes") + "\n" + lines.joined()
+            + (rest > 0 ? "           and \(rest) more: see manifest.json\n" : "")
+    }
+
+    /// Says what was lost: a path, or what a file system kept there.
+    private static func name(_ piece: LostContentRecord) -> String {
+        let path = piece.path.map { Terminal.visible($0) }
+        let detail = piece.detail.map { Terminal.visible($0) }
+        switch piece.kind {
+        case "file": return path ?? detail ?? "a file"
+        case "directory": return "directory \(path ?? detail ?? "of unknown name")"
+        case "metadata": return "metadata: " + [detail, path].compactMap(\.self).joined(separator: " of ")
+        case "free": return "free space"
+        default: return detail ?? "what lies there cannot be told: what leads to it is lost as well"
+        }
+    }
+
     /// Returns a table, and what to do next.
     func text() -> String {
         var table = TextTable(columns: [
@@ -67,10 +98,7 @@ struct CaptureReport: Encodable {
             zeros stand there; \(disk.name).map lists them
 
             """
-                + (disk.losses ?? []).map { loss in
-                    "         \(HumanBytes.format(loss.lengthInBytes)) of that "
-                        + (loss.volume.map { "in \(Terminal.visible($0))" } ?? "outside of all volumes") + "\n"
-                }.joined()
+                + (disk.losses ?? []).map(text).joined()
         }.joined()
         return table.render() + "\n" + losses + """
             clone    \(Terminal.visible(clone))
