@@ -98,6 +98,7 @@ public final class FileSink: BlockSink {
             case .success(0): throw BlockError(.write, name, offset: offset, length: rest.count, .system(.noSpace))
             case .success(let count): done += count
             case .failure(.invalidArgument) where descriptor != self.descriptor: return false
+            case .failure(.notSupported) where descriptor != self.descriptor: return false
             case .failure(let errno):
                 throw BlockError(
                     .write, name, offset: offset + Int64(done), length: rest.count, .system(errno))

@@ -99,6 +99,24 @@ public enum Folder {
         return UInt64(status.st_dev)
     }
 
+    /// Tells whether `path` is on a local file system that grants direct I/O and may gain from it: ext2/3/4 or XFS.
+    ///
+    /// statfs(2).
+    public static func isOnPlainDiskFileSystem(_ path: String) throws(BlockError) -> Bool {
+        let magic = cl_file_system_magic(path)
+        guard magic >= 0 else { throw BlockError(.query, path, .system(.current)) }
+        return [0xef53, 0x5846_5342].contains(magic)
+    }
+
+    /// Returns the path of `path` without symbolic links and dots.
+    ///
+    /// realpath(3).
+    public static func realPath(_ path: String) throws(BlockError) -> String {
+        guard let resolved = realpath(path, nil) else { throw BlockError(.query, path, .system(.current)) }
+        defer { free(resolved) }
+        return String(cString: resolved)
+    }
+
     /// Returns the bytes that an unprivileged writer can still store in `path`.
     ///
     /// statvfs(3).

@@ -3,12 +3,18 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sched.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "CLinux.h"
 
 int cl_start_writeback(int fd, int64_t offset, int64_t length) {
     return sync_file_range(fd, offset, length, SYNC_FILE_RANGE_WRITE);
+}
+
+int64_t cl_file_system_magic(const char *path) {
+    struct statfs status;
+    return statfs(path, &status) == 0 ? (int64_t)status.f_type : -1;
 }
 
 int cl_processor_count(void) {

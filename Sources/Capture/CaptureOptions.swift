@@ -21,6 +21,8 @@ public struct CaptureOptions: Sendable, Hashable {
     public var jobs: Int?
     /// Whether images are written past the page cache, where the target grants that.
     public var writesDirect: Bool
+    /// Whether it is found out at the begin of a long capture if `writesDirect` pays.
+    public var choosesDirect = false
     /// How often bad sectors are read again after all else.
     public var retries = 1
     /// Longest time that is spent on a disk's bad places; nil for as long as it takes.
@@ -74,6 +76,8 @@ public struct CaptureDisk: Sendable {
     public var lane: String
     /// What lies where, for telling what a loss means; empty where nobody looked.
     public var places: [VolumePlace] = []
+    /// How it is read best.
+    public var access = AccessPattern.parallel
 
     /// Makes a disk to be captured.
     public init(name: String, source: any BlockSource, map: AllocationMap? = nil, lane: String = "") {

@@ -42,6 +42,7 @@ final class DiskCapture: Sendable {
     private let options: CaptureOptions
     private let folder: String
     private let pacer: Pacer?
+    private let gate: ReadGate
     /// Threads that are about to give content to the target, or wait until it has it.
     private let writing = Atomic<Int>(0)
 
@@ -51,8 +52,9 @@ final class DiskCapture: Sendable {
     init(
         disk: DiskExtents, writer: any ImageWriter, chunkFile: ChunkFileWriter, options: CaptureOptions,
         folder: String, progress: CaptureProgress, cancellation: CancellationFlag, checkpoints: CheckpointLog? = nil,
-        resumed: ResumedDisk? = nil, pacer: Pacer? = nil
+        resumed: ResumedDisk? = nil, pacer: Pacer? = nil, parallelReads: Int? = nil
     ) {
+        gate = ReadGate(parallelReads)
         self.pacer = pacer
         self.checkpoints = checkpoints
         source = disk.source
@@ -137,8 +139,7 @@ final class DiskCapture: Sendable {
     private func work() throws(CaptureError) {
         let unit: ImageUnit
         do throws(ImageError) { unit = try writer.makeUnit() } catch { throw .image(error) }
-        while let next = try nextUnit() {
-            let missing = try fill(unit, from: next)
+        while let (next, missing) = try readNext(into: unit) {
             unit.storesAll = !missing.isEmpty
             // Half of the threads wait for the target: what is compressed now costs nobody time.
             unit.skipsCompression = options.adaptsCompression && writing.load(ordering: .relaxed) * 2 < threads
@@ -158,6 +159,16 @@ final class DiskCapture: Sendable {
             if let slot, !missing.isEmpty {
                 try postpone(DeferredUnit(place: unit.place, slot: slot, missing: missing))
             }
+        }
+    }
+
+    /// Takes the next unit and reads it, in the order of the disk where that matters; nil at its end.
+    private func readNext(
+        into unit: ImageUnit
+    ) throws(CaptureError) -> (next: UnitCursor.Unit, missing: [ByteRange])? {
+        try gate.pass { () throws(CaptureError) in
+            guard let next = try nextUnit() else { return nil }
+            return (next, try fill(unit, from: next))
         }
     }
 

@@ -47,7 +47,9 @@ struct DiskFiles {
     ) throws(BlockError) -> Result<DiskCapture, CaptureError> {
         let image = try FileSink(resuming: imagePath, direct: options.writesDirect)
         let probe: any ImageWriter
-        do throws(CaptureError) { probe = try makeWriter(image) } catch { return .failure(error) }
+        // Units as the earlier run cut them, whatever the source is read by now.
+        let unitLength = DiskResume.unitLength(ofJournal: journalPath)
+        do throws(CaptureError) { probe = try makeWriter(image, unitLength) } catch { return .failure(error) }
         let threads = options.threadCount(unitLength: probe.unitLength)
         guard
             let resume = DiskResume(
@@ -68,7 +70,7 @@ struct DiskFiles {
         _ cancellation: CancellationFlag, _ pacer: Pacer?
     ) throws(BlockError) -> Result<DiskCapture, CaptureError> {
         let writer: any ImageWriter
-        do throws(CaptureError) { writer = try makeWriter(image) } catch { return .failure(error) }
+        do throws(CaptureError) { writer = try makeWriter(image, resume?.unitLength) } catch { return .failure(error) }
         var chunks = ChunkFileWriter(try FileSink(creating: chunkPath), cloneUUID: cloneUUID, diskLength: length)
         let journal =
             resume == nil ? try FileSink(creating: journalPath) : try FileSink(resuming: journalPath)
@@ -96,15 +98,17 @@ struct DiskFiles {
             DiskCapture(
                 disk: DiskExtents(disk), writer: writer, chunkFile: chunks, options: options, folder: folder,
                 progress: progress, cancellation: cancellation, checkpoints: checkpoints, resumed: resumed,
-                pacer: pacer))
+                pacer: pacer, parallelReads: disk.access.parallelReads))
     }
 
-    private func makeWriter(_ sink: FileSink) throws(CaptureError) -> any ImageWriter {
+    private func makeWriter(_ sink: FileSink, _ unitLength: Int?) throws(CaptureError) -> any ImageWriter {
+        let unitLength = unitLength ?? disk.access.requestLength
         switch options.format {
-        case .raw: return RawImageWriter(sink, diskLength: length)
+        case .raw: return RawImageWriter(sink, diskLength: length, unitLength: unitLength)
         case .qcow2:
             do throws(ImageError) {
-                return try Qcow2Writer(sink, diskLength: length, options: options.qcow2Options)
+                return try Qcow2Writer(
+                    sink, diskLength: length, options: options.qcow2Options, unitLength: unitLength)
             } catch {
                 throw .image(error)
             }

@@ -38,6 +38,18 @@ struct DiskResume {
         self.cancellation = cancellation
     }
 
+    /// Guest bytes a unit of the earlier run.
+    var unitLength: Int { journal.unitLength }
+
+    /// Returns how many guest bytes a unit of the journal at `path` has; nil for one that this release never writes.
+    static func unitLength(ofJournal path: String) -> Int? {
+        guard let file = try? FileSource(path, direct: .never), file.lengthInBytes >= DiskJournal.headerLength,
+            let bytes = try? file.bytes(at: 0, count: DiskJournal.headerLength),
+            let journal = try? DiskJournal(decodingHeader: bytes, file: path)
+        else { return nil }
+        return [1 << 20, 2 << 20, 4 << 20].contains(journal.unitLength) ? journal.unitLength : nil
+    }
+
     /// Walks the journal's units in order; stops behind `limit` units or at the first checkpoint that is not whole.
     private struct Walk {
         let file: FileSource

@@ -38,13 +38,16 @@ public final class Qcow2Writer: ImageWriter {
 
     /// Writes a disk of `diskLength` bytes to `sink`, a new and empty file.
     ///
+    /// - Parameter unitLength: guest bytes a unit covers, a power of two; a unit is at least 1 MiB and a cluster.
     /// - Throws: `ImageError` for a cluster size that does not exist, or that is too small for the disk.
-    public init(_ sink: any BlockSink, diskLength: Int64, options: Options) throws(ImageError) {
+    public init(
+        _ sink: any BlockSink, diskLength: Int64, options: Options, unitLength: Int = 1 << 20
+    ) throws(ImageError) {
         layout = try Self.checkedLayout(options, diskLength: diskLength)
         self.sink = sink
         self.diskLength = diskLength
         self.options = options
-        unitLength = max(1 << 20, layout.clusterSize)
+        self.unitLength = max((unitLength >> 20) << 20, 1 << 20, layout.clusterSize)
         allocator = Mutex(Qcow2Allocator(sink: sink, layout: layout, diskLength: diskLength))
     }
 

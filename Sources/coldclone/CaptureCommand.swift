@@ -85,8 +85,13 @@ struct CaptureCommand: ParsableCommand {
     @Option(help: "Longest time for a disk's bad places, such as 90s, 30m or 2h; 0 for as long as it takes.")
     var timeoutPerDisk = TimeSpan(seconds: 3600)
 
-    @Flag(help: "Write images past the page cache where the target grants it: for machines with little memory.")
-    var direct = false
+    @Flag(
+        inversion: .prefixedNo,
+        help: """
+            Write images past the page cache where the target grants it, or never. (default: as a trial on the target \
+            shows, for long captures without compression onto ext4 and XFS)
+            """)
+    var direct: Bool?
 
     @OptionGroup(title: "Free space")
     var freeSpace: FreeSpaceArguments
@@ -128,7 +133,8 @@ struct CaptureCommand: ParsableCommand {
         let log = Log(level: logLevel)
         var options = CaptureOptions(
             format: format, compression: compression.compression, level: level, clusterSize: clusterSize.bytes,
-            memoryLimit: memory.bytes, jobs: jobs, writesDirect: direct)
+            memoryLimit: memory.bytes, jobs: jobs, writesDirect: direct ?? false)
+        options.choosesDirect = direct == nil
         options.adaptsCompression = compression == .auto
         options.rateLimit = rateLimit?.bytes
         options.parallelDisks = parallelDisks

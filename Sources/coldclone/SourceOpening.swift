@@ -23,7 +23,10 @@ struct SourceOpening {
         let stack = try BlockStack()
         let entries = try SourceWords(session: session, log: log).expand(paths)
         let hasDevices = entries.contains { $0.path.hasPrefix("/dev/") }
-        let lanes = DiskLanes(hasDevices ? MachineProbe(Sysroot()).hardware() : Machine())
+        let sysroot = Sysroot()
+        let machine = hasDevices ? MachineProbe(sysroot).hardware() : Machine()
+        let lanes = DiskLanes(machine)
+        let access = DiskAccess(machine, sysroot)
         var disks: [CaptureDisk] = []
         for entry in entries {
             let path = entry.path
@@ -33,7 +36,9 @@ struct SourceOpening {
                 } else {
                     try openFile(path, stack, targetFolder, lanes)
                 }
-            disks.append(CaptureDisk(name: uniqueName(stem, among: disks), source: source, lane: lane))
+            var disk = CaptureDisk(name: uniqueName(stem, among: disks), source: source, lane: lane)
+            if (source as? FileSource)?.isBlockDevice == true { disk.access = access.pattern(of: path) }
+            disks.append(disk)
             log.write(
                 .info, "\(source.name): disk \(disks.last?.name ?? ""), \(source.lengthInBytes) bytes")
         }

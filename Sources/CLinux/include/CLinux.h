@@ -39,6 +39,9 @@ static inline int cl_seek_hole(void) { return 4; }
 /// sync_file_range(2), flag SYNC_FILE_RANGE_WRITE: starts write-back without waiting for it.
 int cl_start_writeback(int fd, int64_t offset, int64_t length);
 
+/// statfs(2), f_type: which file system `path` is on; -1 on error, errno set.
+int64_t cl_file_system_magic(const char *path);
+
 /// memfd_create(2), MFD_CLOEXEC, which needs _GNU_SOURCE.
 int cl_memory_file(const char *name);
 
