@@ -124,7 +124,7 @@ struct JobGathering {
             reporter.tell(.receiverAnswers("there is no job for this machine"))
             return nil
         }
-        let place = "\(receiver.url)/api/v1/job"
+        let place = receiver.jobPlace
         return (try JobText.parse(text, place: place), place)
     }
 }
