@@ -84,7 +84,8 @@ let package = Package(
         .executableTarget(
             name: "coldclone",
             dependencies: [
-                "BlockIO", "CBlkid", "CDeflate", "CISCSI", "CParted", "CZlib", "CZstd", "Capture", "CloneFormat",
+                "BlockIO", "CBlkid", "CDeflate", "CISCSI", "CLinux", "CParted", "CZlib", "CZstd", "Capture",
+                "CloneFormat",
                 "Console", "DiskImage", "DiskLayout", "ISCSI", "Probing", "Verification", arguments,
             ], swiftSettings: strict),
         .executableTarget(

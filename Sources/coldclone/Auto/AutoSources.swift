@@ -50,7 +50,7 @@ struct AutoSources {
         var entries: [SourceWords.Entry] = []
         for disk in configuration.disks {
             switch disk {
-            case .all: entries += try words.expand([SourceWords.all])
+            case .all: entries += try all(words)
             case .path(let path): entries.append(SourceWords.Entry(path: path))
             case .serial(let serial): entries.append(try only(machine, "serial:\(serial)") { $0.serial == serial })
             case .worldWideName(let name):
@@ -62,8 +62,17 @@ struct AutoSources {
             }
         }
         for portal in configuration.iscsi { entries += try units(portal, words) }
+        guard !entries.isEmpty else { throw AutoError("there is nothing to capture", hint: "coldclone probe") }
         var seen: Set<String> = []
         return entries.filter { seen.insert($0.path).inserted }
+    }
+
+    /// Returns the machine's disks; a machine may have none where LUNs are captured.
+    private func all(_ words: SourceWords) throws -> [SourceWords.Entry] {
+        do { return try words.expand([SourceWords.all]) } catch let error as SourceWordError {
+            guard configuration.iscsi.isEmpty else { return [] }
+            throw error
+        }
     }
 
     /// The digits of a world wide name, whatever stands before them: `0x5000…`, `naa.5000…`, `eui.0025…`.

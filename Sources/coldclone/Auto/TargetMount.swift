@@ -14,7 +14,7 @@ final class TargetMount {
     private let patience: Patience
     private let reporter: AutoReporter
     private let cancellation: CancellationFlag
-    /// Devices that may be written to while the target is mounted.
+    /// Devices that may be written to only while the target is mounted.
     private var writable: [String] = []
     private var isMounted = false
 
@@ -67,7 +67,7 @@ final class TargetMount {
             // Its files go with the last that uses them.
             reason = unmount(["-l"])
         } else {
-            for device in writable { try? DeviceAccess.set(readOnly: true, device) }
+            for device in writable { _ = try? DeviceAccess.set(readOnly: true, device) }
         }
         writable = []
         return reason
@@ -163,13 +163,12 @@ final class TargetMount {
                 hint: "use a disk with \(Self.types.joined(separator: ", ")); nothing is formatted here")
         }
         for device in Set([volume.disk, volume.device]).sorted() {
-            try DeviceAccess.set(readOnly: false, device)
-            writable.append(device)
+            if try DeviceAccess.set(readOnly: false, device) { writable.append(device) }
         }
         do {
             try mount(volume, type)
         } catch {
-            for device in writable { try? DeviceAccess.set(readOnly: true, device) }
+            for device in writable { _ = try? DeviceAccess.set(readOnly: true, device) }
             writable = []
             throw error
         }
