@@ -16,6 +16,8 @@ public enum CaptureError: Error, Sendable, Hashable, CustomStringConvertible {
     case invalid(String, hint: String?)
     /// Somebody asked to stop; what is in `folder` has no manifest.
     case cancelled(folder: String)
+    /// Something failed after the clone in `folder` was begun: what is there can be gone on with.
+    indirect case interrupted(folder: String, CaptureError)
     /// There is nothing in `folder` that a capture could go on with.
     case notResumable(folder: String, reason: String)
 
@@ -26,6 +28,7 @@ public enum CaptureError: Error, Sendable, Hashable, CustomStringConvertible {
         case .image(let error): return error.description
         case .format(let error): return error.description
         case .invalid(let reason, _): return reason
+        case .interrupted(_, let error): return error.description
         case .cancelled(let folder): return "cancelled: \(folder) is incomplete and has no manifest"
         case .notResumable(let folder, let reason): return "cannot resume \(folder): \(reason)"
         }
@@ -39,6 +42,9 @@ public enum CaptureError: Error, Sendable, Hashable, CustomStringConvertible {
         case .format(let error): return error.hint
         case .invalid(_, let hint): return hint
         case .cancelled(let folder): return "coldclone capture --resume \(folder) continues it"
+        case .interrupted(let folder, let error):
+            let rest = "coldclone capture --resume \(folder) goes on"
+            return error.hint.map { "\($0); then \(rest)" } ?? rest
         case .notResumable: return "capture again, into a new clone"
         }
     }
