@@ -34,6 +34,15 @@ public enum CaptureError: Error, Sendable, Hashable, CustomStringConvertible {
         }
     }
 
+    /// What the kernel refused, where that was the cause.
+    public var blockError: BlockError? {
+        switch self {
+        case .io(let error), .image(.io(let error)): return error
+        case .interrupted(_, let error): return error.blockError
+        default: return nil
+        }
+    }
+
     /// What can be done about it, where that is known.
     public var hint: String? {
         switch self {

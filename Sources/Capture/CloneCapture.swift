@@ -44,8 +44,11 @@ public struct CloneCapture: Sendable {
     ///
     /// Whatever goes wrong, there is no manifest then: what the folder holds is no clone yet, and `CloneResume` goes on
     /// with it.
+    /// - Parameter preceding: what happened before, for the clone's events.
     /// - Throws: `CaptureError`, `cancelled` included.
-    public func run(progress: CaptureProgress, cancellation: CancellationFlag) throws(CaptureError) -> Outcome {
+    public func run(
+        progress: CaptureProgress, cancellation: CancellationFlag, preceding: [CloneEvent] = []
+    ) throws(CaptureError) -> Outcome {
         let disks = try base?.applied(to: disks, machine: machine, options: options) ?? disks
         try options.check(disks)
         let started = Timestamp()
@@ -67,6 +70,7 @@ public struct CloneCapture: Sendable {
             folder: "\(target)/\(id)", journal: journal, disks: disks, agent: agent, options: options,
             progress: progress, cancellation: cancellation)
         let events = try createFolder(session)
+        for event in preceding { events.append(event) }
         events.append(CloneEvent(.captureStarted, message: "\(agent.name) \(agent.version)"))
         return try session.run(events)
     }

@@ -41,7 +41,7 @@ struct BenchReport: Encodable {
     /// Measures reading `disks`, hashing and compressing what was read, and writing to `folder`.
     init(
         measuring disks: [CaptureDisk], _ plan: CapturePlan, _ folder: String, direct: Bool = false,
-        _ measurement: ThroughputMeasurement
+        _ measurement: ThroughputMeasurement, compressing choices: [ImageCompression] = [.none, .zlib, .zstd]
     ) throws {
         sources = []
         compressions = []
@@ -57,7 +57,7 @@ struct BenchReport: Encodable {
         }
         targetBytesPerSecond = try measurement.write(to: folder, direct: direct).bytesPerSecond
         targetFreeBytes = try Folder.freeSpace(in: folder)
-        for compression in [ImageCompression.none, .zlib, .zstd] {
+        for compression in choices {
             let (throughput, ratio) = try measurement.compute(sample, CaptureOptions(compression: compression))
             add(compression, throughput, ratio: ratio)
         }

@@ -18,7 +18,7 @@ struct SourceWords {
         var initiator: ISCSIName?
     }
 
-    var session: ISCSIArguments
+    var session: ISCSISessions
     var log: Log
 
     /// Returns `paths` with words replaced by what they stand for.
@@ -63,7 +63,8 @@ struct SourceWords {
         return known
     }
 
-    private func units(_ known: ISCSIInventory) throws -> [Entry] {
+    /// Returns the LUNs of the targets that `known` names.
+    func units(_ known: ISCSIInventory) throws -> [Entry] {
         var entries: [Entry] = []
         var seen: Set<String> = []
         let boot = known.boot.map { ($0, known.bootInitiator ?? known.initiators.first) }
