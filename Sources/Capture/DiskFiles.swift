@@ -52,7 +52,7 @@ struct DiskFiles {
         guard
             let resume = DiskResume(
                 path: journalPath, cloneUUID: cloneUUID, diskLength: length, unitLength: probe.unitLength,
-                threads: threads, cancellation: cancellation)
+                threads: threads, base: disk.base, cancellation: cancellation)
         else { return try begin(progress, cancellation, pacer) }
         let state: DiskResume.State
         do throws(CaptureError) { state = try resume.verify(probe) } catch { return .failure(error) }
@@ -91,12 +91,12 @@ struct DiskFiles {
         let inFlight = Int64(options.threadCount(unitLength: writer.unitLength) * writer.unitLength)
         let checkpoints = CheckpointLog(
             journal: journal, journalEnd: state.journalEnd, firstTicket: state.unitCount, image: image,
-            inFlight: inFlight, sharers: options.sharers)
+            maximumLoss: options.interruptionCost, inFlight: inFlight, sharers: options.sharers)
         return .success(
             DiskCapture(
                 disk: DiskExtents(disk), writer: writer, chunkFile: chunks, options: options, folder: folder,
                 progress: progress, cancellation: cancellation, checkpoints: checkpoints, resumed: resumed,
-                pacer: pacer))
+                pacer: pacer, base: disk.base))
     }
 
     private func makeWriter(_ sink: FileSink) throws(CaptureError) -> any ImageWriter {
@@ -104,7 +104,7 @@ struct DiskFiles {
         case .raw: return RawImageWriter(sink, diskLength: length)
         case .qcow2:
             do throws(ImageError) {
-                return try Qcow2Writer(sink, diskLength: length, options: options.qcow2Options)
+                return try Qcow2Writer(sink, diskLength: length, options: options.qcow2Options(of: disk))
             } catch {
                 throw .image(error)
             }
