@@ -4,8 +4,12 @@
 //
 // libiscsi answers each with as many PDUs as the target names bytes for, all queued before one is sent: 48 bytes from a
 // hostile target cost gigabytes here. The linker leads the library's own calls to this function instead (--wrap, which
-// reaches into the static library that the agent has, not into a shared one); the library drops the connection then.
+// reaches into the static library that the agent has, not into a shared one). The connection is of no use then: shut down,
+// it ends like any that breaks, with everything under way cancelled. An error would make the library forget the command
+// that the target named, without a word to who waits for it.
 #include "CISCSI.h"
+
+#include <sys/socket.h>
 
 struct iscsi_pdu;
 struct iscsi_in_pdu;
@@ -13,6 +17,7 @@ struct iscsi_in_pdu;
 int __wrap_iscsi_process_r2t(struct iscsi_context *iscsi, struct iscsi_pdu *pdu, struct iscsi_in_pdu *in);
 
 int __wrap_iscsi_process_r2t(struct iscsi_context *iscsi, struct iscsi_pdu *pdu, struct iscsi_in_pdu *in) {
-    (void)iscsi, (void)pdu, (void)in;
-    return -1;
+    (void)pdu, (void)in;
+    shutdown(iscsi_get_fd(iscsi), SHUT_RDWR);
+    return 0;
 }

@@ -85,7 +85,7 @@ struct SourceWords {
             for unit in try ISCSIDiscovery.logicalUnits(of: iqn, at: address.portal, options)
             where unit.isDisk && (target.lun == nil || unit.lun.description == "\(target.lun ?? 0)") {
                 let path = "iscsi://\(target.portal)/\(target.name)/\(unit.lun)"
-                if seen.insert(path).inserted { 
+                if seen.insert(path).inserted {
                     entries.append(Entry(path: path, initiator: name, credentials: recorded))
                 }
             }

@@ -115,7 +115,9 @@ public struct FakeTarget: Sendable {
     }
 
     /// A SCSI Response with CHECK CONDITION.
-    public static func sense(_ request: Request, _ number: UInt32, key: UInt8, code: UInt16, block: UInt32? = nil) -> [UInt8] {
+    public static func sense(_ request: Request, _ number: UInt32, key: UInt8, code: UInt16, block: UInt32? = nil)
+        -> [UInt8]
+    {
         var header = header(0x21, request, number)
         header[3] = 2
         var sense = [UInt8](repeating: 0, count: 18)
