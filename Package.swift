@@ -14,6 +14,16 @@ let strict: [SwiftSetting] = [
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
+let service: [Target.Dependency] = [
+    .product(name: "HTTPTypes", package: "swift-http-types"),
+    .product(name: "Hummingbird", package: "hummingbird"),
+    .product(name: "HummingbirdCore", package: "hummingbird"),
+    .product(name: "HummingbirdTLS", package: "hummingbird"),
+    .product(name: "Logging", package: "swift-log"),
+    .product(name: "NIOCore", package: "swift-nio"),
+    .product(name: "NIOSSL", package: "swift-nio-ssl"),
+    .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+]
 let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 
 /// A Swift room of design.md 3: its folder in Sources, and the rooms it may import.
@@ -36,6 +46,13 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+        // The receiver's service only. Without its traits it wants neither Foundation nor a configuration framework.
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
         // C headers and one-line shims.
@@ -53,11 +70,12 @@ let package = Package(
         .systemLibrary(name: "CNTFS", pkgConfig: nil, providers: [.apt(["ntfs-3g-dev"])]),
         .systemLibrary(name: "CDeflate", pkgConfig: nil, providers: [.apt(["libdeflate-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: nil, providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CYAML", pkgConfig: nil, providers: [.apt(["libyaml-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: nil, providers: [.apt(["libzstd-dev"])]),
 
         // Rooms, lowest first.
         room("BlockIO", ["CLinux", system]),
-        room("CloneFormat", ["CZlib", crypto]),
+        room("CloneFormat", ["CYAML", "CZlib", crypto]),
         room("DiskImage", ["BlockIO", "CDeflate", "CZstd"]),
         room("DiskLayout", ["BlockIO", "CBlkid", "CZlib", "FileSystems", system]),
         room("ISCSI", ["BlockIO", "CISCSI", system]),
@@ -66,7 +84,7 @@ let package = Package(
         room("Verification", ["BlockIO", "CloneFormat", "DiskImage", crypto]),
         room("Capture", ["BlockIO", "CloneFormat", "DiskImage", "DiskLayout", "Verification", crypto]),
         room("Console", []),
-        room("Receiver", ["BlockIO", "CloneFormat", "Verification", crypto, subprocess, system]),
+        room("Receiver", ["BlockIO", "CloneFormat", "Verification", crypto, subprocess, system] + service),
         .executableTarget(
             name: "coldclone",
             dependencies: [

@@ -40,8 +40,11 @@ public struct CloneCapture: Sendable {
     ///
     /// Whatever goes wrong, there is no manifest then: what the folder holds is no clone yet, and `CloneResume` goes on
     /// with it.
+    /// - Parameter preceding: what happened before, for the clone's events.
     /// - Throws: `CaptureError`, `cancelled` included.
-    public func run(progress: CaptureProgress, cancellation: CancellationFlag) throws(CaptureError) -> Outcome {
+    public func run(
+        progress: CaptureProgress, cancellation: CancellationFlag, preceding: [CloneEvent] = []
+    ) throws(CaptureError) -> Outcome {
         try options.check(disks)
         let started = Timestamp()
         let name = FileName.sanitize(machine.name, fallback: "machine")
@@ -61,6 +64,7 @@ public struct CloneCapture: Sendable {
             folder: "\(target)/\(id)", journal: journal, disks: disks, agent: agent, options: options,
             progress: progress, cancellation: cancellation)
         let events = try createFolder(session)
+        for event in preceding { events.append(event) }
         events.append(CloneEvent(.captureStarted, message: "\(agent.name) \(agent.version)"))
         return try session.run(events)
     }

@@ -134,7 +134,12 @@ struct CaptureCommand: ParsableCommand {
         options.parallelDisks = parallelDisks
         options.retries = retries
         options.recoveryTimeLimit = timeoutPerDisk.seconds == 0 ? nil : .seconds(timeoutPerDisk.seconds)
-        let progress = CaptureProgress()
+        let opening = SourceOpening(
+            session: iscsi.sessions, connections: iscsiConnections, log: log, cancellation: cancellation)
+        var work = CloneWork(opening: opening, options: options, freeSpace: freeSpace.record)
+        work.takesInventory = !skipProbe
+        work.name = name
+        let progress = work.progress
         let reporter = ProgressReporter { progress.sample }
         let clock = ContinuousClock()
         let start = clock.now
@@ -143,9 +148,9 @@ struct CaptureCommand: ParsableCommand {
             defer { reporter.finish() }
             outcome =
                 if let resume {
-                    try self.resume(resume, options, log, progress, cancellation)
+                    try work.resume(try CloneResume(folder: resume), in: resume, sources: sources)
                 } else {
-                    try begin(options, log, progress, cancellation)
+                    try begin(work)
                 }
         }
         let report = CaptureReport(outcome, seconds: (clock.now - start) / .seconds(1))
@@ -153,46 +158,10 @@ struct CaptureCommand: ParsableCommand {
         if outcome.manifest.state == .degraded { throw Verdictless(code: .degraded) }
     }
 
-    private func begin(
-        _ options: CaptureOptions, _ log: Log, _ progress: CaptureProgress, _ cancellation: CancellationFlag
-    ) throws -> CloneCapture.Outcome {
+    private func begin(_ work: CloneWork) throws -> CloneCapture.Outcome {
         let folder = target?.folder ?? ""
-        let disks = try opening(log, cancellation).open(sources, targetFolder: folder)
-        let used = try UsedSpace(of: disks, as: freeSpace.record, log: log, cancellation: cancellation)
-        return try CloneCapture(
-            disks: used.applied(to: disks), target: folder, machine: identity(), agent: Version.program,
-            options: options, freeSpace: used.record
-        ).run(progress: progress, cancellation: cancellation)
-    }
-
-    private func resume(
-        _ folder: String, _ options: CaptureOptions, _ log: Log, _ progress: CaptureProgress,
-        _ cancellation: CancellationFlag
-    ) throws -> CloneCapture.Outcome {
-        let resume = try CloneResume(folder: folder)
-        let paths = sources.isEmpty ? resume.journal.disks.map(\.source) : sources
-        let disks = try opening(log, cancellation).open(paths, targetFolder: folder)
-        // As it was begun: what was left out then must be left out now.
-        let used = try resume.journal.freeSpace.map {
-            try UsedSpace(of: disks, as: $0, log: log, cancellation: cancellation)
-        }
-        return try resume.run(
-            disks: used?.applied(to: disks) ?? disks, agent: Version.program, options: options, progress: progress,
-            cancellation: cancellation)
-    }
-
-    private func opening(_ log: Log, _ cancellation: CancellationFlag) -> SourceOpening {
-        SourceOpening(session: iscsi, connections: iscsiConnections, log: log, cancellation: cancellation)
-    }
-
-    /// Names the machine, and says what it has when its own disks are captured, not image files of another's.
-    private func identity() -> MachineIdentity {
-        let isOwn = sources.contains { $0.hasPrefix("/dev/") || $0 == SourceWords.all }
-        var inspection = MachineInspection(sysroot: Sysroot())
-        // Health was told before the decision to capture; drives are left to their work now.
-        inspection.asksDrives = false
-        return MachineIdentity(
-            name: name ?? MachineProbe(Sysroot()).serialNumber ?? "machine",
-            inventory: isOwn && !skipProbe ? inspection.machine() : nil)
+        let disks = try work.opening.open(sources, targetFolder: folder)
+        let used = try work.usedSpace(of: disks)
+        return try work.begin(used, disks, identity: work.identity(of: sources), target: folder)
     }
 }

@@ -20,7 +20,7 @@ struct SourceWords {
         var credentials: CHAPCredentials?
     }
 
-    var session: ISCSIArguments
+    var session: ISCSISessions
     var log: Log
 
     /// Returns `paths` with words replaced by what they stand for.
@@ -68,7 +68,10 @@ struct SourceWords {
         return known
     }
 
-    private func units(_ known: ISCSIInventory, _ secrets: ISCSISecrets) throws -> [Entry] {
+    /// Returns the LUNs of the targets that `known` names.
+    ///
+    /// - Parameter secrets: what the installed systems' records of these targets hold.
+    func units(_ known: ISCSIInventory, _ secrets: ISCSISecrets = ISCSISecrets()) throws -> [Entry] {
         var entries: [Entry] = []
         var seen: Set<String> = []
         let boot = known.boot.map { ($0, known.bootInitiator ?? known.initiators.first) }
