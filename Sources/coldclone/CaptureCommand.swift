@@ -19,7 +19,8 @@ struct CaptureCommand: ParsableCommand {
 
             `all` stands for every disk of this machine but the live system's and those on USB, e-SATA or in a drive; \
             `iscsi:known` for every LUN of the targets that the firmware boots from or an installed system has records \
-            of, logged in to under the name they know the machine by.
+            of, logged in to under the name they know the machine by, and with the CHAP secrets of these records unless \
+            --chap-file or the environment has others.
 
             What nothing uses is not read: free space of clean ext2/3/4, XFS, btrfs, NTFS, FAT and exFAT, swap, and \
             extents that no logical volume has. Before that, everything that files and metadata use is held against \

@@ -70,6 +70,7 @@ struct SourceOpening {
         let log = log
         var options = try session.session(for: ISCSIAddress(entry.path), log)
         if let initiator = entry.initiator { options.initiator = initiator }
+        options.credentials = options.credentials ?? entry.credentials
         let source = try ISCSISource(
             url,
             ISCSISource.Options(
