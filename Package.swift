@@ -14,6 +14,16 @@ let strict: [SwiftSetting] = [
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
+let service: [Target.Dependency] = [
+    .product(name: "HTTPTypes", package: "swift-http-types"),
+    .product(name: "Hummingbird", package: "hummingbird"),
+    .product(name: "HummingbirdCore", package: "hummingbird"),
+    .product(name: "HummingbirdTLS", package: "hummingbird"),
+    .product(name: "Logging", package: "swift-log"),
+    .product(name: "NIOCore", package: "swift-nio"),
+    .product(name: "NIOSSL", package: "swift-nio-ssl"),
+    .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+]
 let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 
 /// A Swift room of design.md 3: its folder in Sources, and the rooms it may import.
@@ -36,6 +46,13 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+        // The receiver's service only. Without its traits it wants neither Foundation nor a configuration framework.
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
         // C headers and one-line shims.
@@ -44,16 +61,21 @@ let package = Package(
             name: "CParted",
             linkerSettings: [.linkedLibrary("parted"), .linkedLibrary("blkid"), .linkedLibrary("uuid")]),
         .systemLibrary(name: "CBlkid", pkgConfig: nil, providers: [.apt(["libblkid-dev", "uuid-dev"])]),
-        .systemLibrary(name: "CISCSI", pkgConfig: nil, providers: [.apt(["libiscsi-dev", "librdmacm-dev"])]),
+        // libiscsi.a reaches iSER through the libraries behind it; the order matters to a static link.
+        .target(
+            name: "CISCSI",
+            linkerSettings: ["iscsi", "rdmacm", "ibverbs", "nl-route-3", "nl-3"].map { .linkedLibrary($0) }
+                + [.unsafeFlags(["-Xlinker", "--wrap=iscsi_process_r2t"])]),
         .systemLibrary(name: "CExt2fs", pkgConfig: nil, providers: [.apt(["libext2fs-dev"])]),
         .systemLibrary(name: "CNTFS", pkgConfig: nil, providers: [.apt(["ntfs-3g-dev"])]),
         .systemLibrary(name: "CDeflate", pkgConfig: nil, providers: [.apt(["libdeflate-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: nil, providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CYAML", pkgConfig: nil, providers: [.apt(["libyaml-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: nil, providers: [.apt(["libzstd-dev"])]),
 
         // Rooms, lowest first.
         room("BlockIO", ["CLinux", system]),
-        room("CloneFormat", ["CZlib", crypto]),
+        room("CloneFormat", ["CYAML", "CZlib", crypto]),
         room("DiskImage", ["BlockIO", "CDeflate", "CZstd"]),
         room("DiskLayout", ["BlockIO", "CBlkid", "CZlib", "FileSystems", system]),
         room("ISCSI", ["BlockIO", "CISCSI", system]),
@@ -63,11 +85,12 @@ let package = Package(
         room(
             "Capture", ["BlockIO", "CloneFormat", "DiskImage", "DiskLayout", "FileSystems", "Verification", crypto]),
         room("Console", []),
-        room("Receiver", ["BlockIO", "CloneFormat", "Verification", crypto, subprocess, system]),
+        room("Receiver", ["BlockIO", "CloneFormat", "Verification", crypto, subprocess, system] + service),
         .executableTarget(
             name: "coldclone",
             dependencies: [
-                "BlockIO", "CBlkid", "CDeflate", "CISCSI", "CParted", "CZlib", "CZstd", "Capture", "CloneFormat",
+                "BlockIO", "CBlkid", "CDeflate", "CISCSI", "CLinux", "CParted", "CZlib", "CZstd", "Capture",
+                "CloneFormat",
                 "Console", "DiskImage", "DiskLayout", "ISCSI", "Probing", "Verification", arguments,
             ], swiftSettings: strict),
         .executableTarget(
@@ -102,13 +125,13 @@ let package = Package(
 // Fuzz targets, for Tests/fuzz only: they need libFuzzer's main, and rooms that tell it which way their code went.
 if Context.environment["COLDCLONE_FUZZ"] != nil {
     let sanitize = ["-sanitize=fuzzer,address"]
-    func fuzzer(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    func fuzzer(_ name: String, _ dependencies: [Target.Dependency], linking: [String] = []) -> Target {
         .executableTarget(
             name: name, dependencies: dependencies + ["CFuzzer"], path: "Tests/Fuzz/\(name)",
             swiftSettings: strict + [.unsafeFlags(sanitize + ["-parse-as-library"])],
-            linkerSettings: [.unsafeFlags(sanitize)])
+            linkerSettings: [.unsafeFlags(sanitize + linking)])
     }
-    let rooms: Set<String> = ["BlockIO", "CloneFormat", "DiskImage", "DiskLayout", "FileSystems"]
+    let rooms: Set<String> = ["BlockIO", "CloneFormat", "DiskImage", "DiskLayout", "FileSystems", "ISCSI"]
     for target in package.targets where rooms.contains(target.name) {
         target.swiftSettings?.append(.unsafeFlags(sanitize))
     }
@@ -120,6 +143,9 @@ if Context.environment["COLDCLONE_FUZZ"] != nil {
         fuzzer("ChunkFileFuzz", ["CZlib", "CloneFormat"]),
         fuzzer("DiskLayoutFuzz", ["BlockIO", "CZlib", "DiskLayout", "FuzzSupport"]),
         fuzzer("FileSystemFuzz", ["BlockIO", "FileSystems", "FuzzSupport"]),
+        // The static library, as in the agent: only there --wrap reaches.
+        fuzzer(
+            "ISCSIFuzz", ["BlockIO", "ISCSI", "TestSupport"], linking: ["-Xlinker", "-l:libiscsi.a"]),
         fuzzer("ManifestFuzz", ["CloneFormat"]),
         fuzzer("Qcow2Fuzz", ["BlockIO", "DiskImage"]),
     ]

@@ -37,10 +37,11 @@ build_program() {
     shift 3
     command -v swift >/dev/null || fail "swift is not in PATH; see https://www.swift.org/install/linux"
     "$root/image-build/packages" build
-    # lld, because GNU ld reads each archive once and these refer to each other. -s strips while linking.
+    # lld, because GNU ld reads each archive once and these refer to each other. -s strips while linking, and functions
+    # of the same code are kept once: nobody here compares their addresses, and virtual media are slow.
     flags=(
         --package-path "$root" --scratch-path "$root/.build-static" -c release
-        --static-swift-stdlib -Xswiftc -static-executable -Xswiftc -use-ld=lld -Xlinker -s
+        --static-swift-stdlib -Xswiftc -static-executable -Xswiftc -use-ld=lld -Xlinker -s -Xlinker --icf=all
         --explicit-target-dependency-import-check error
     )
     swift build "${flags[@]}" --product "$product" >&2 || fail "$product does not build"

@@ -90,6 +90,30 @@ public enum Folder {
         return lstat(path, &status) == 0
     }
 
+    /// Tells whether a directory stands at `path` itself, not behind a symbolic link.
+    ///
+    /// lstat(2).
+    public static func isDirectory(_ path: String) -> Bool { fileType(path) == S_IFDIR }
+
+    /// Tells whether a plain file stands at `path` itself, not behind a symbolic link.
+    ///
+    /// lstat(2).
+    public static func isPlainFile(_ path: String) -> Bool { fileType(path) == S_IFREG }
+
+    private static func fileType(_ path: String) -> mode_t? {
+        var status = stat()
+        return lstat(path, &status) == 0 ? status.st_mode & S_IFMT : nil
+    }
+
+    /// Tells whether two paths lead to one directory.
+    ///
+    /// stat(2).
+    public static func isSame(_ path: String, _ other: String) -> Bool {
+        var (first, second) = (stat(), stat())
+        return stat(path, &first) == 0 && stat(other, &second) == 0 && first.st_dev == second.st_dev
+            && first.st_ino == second.st_ino
+    }
+
     /// Returns the number of the device that the file system of `path` is on.
     ///
     /// stat(2).

@@ -42,7 +42,10 @@ struct CaptureSession {
             let isCancelled = if case .cancelled = error { true } else { false }
             events.append(CloneEvent(isCancelled ? .captureCancelled : .captureFailed, message: error.description))
             events.synchronize()
-            throw error
+            switch error {
+            case .io, .image(.io): throw .interrupted(folder: folder, error)
+            default: throw error
+            }
         }
     }
 
@@ -73,7 +76,7 @@ struct CaptureSession {
             let problems: [Problem]
             do throws(VerificationError) {
                 problems = try CloneVerification(folder: folder).problems(
-                    of: record, cloneUuid: journal.cloneUuid, cancellation: cancellation)
+                    of: record, cloneUuid: journal.cloneUuid, base: journal.base, cancellation: cancellation)
             } catch {
                 if cancellation.isCancelled { throw .cancelled(folder: folder) }
                 throw .notResumable(folder: folder, reason: error.description)
@@ -204,6 +207,11 @@ struct CaptureSession {
                 read: result.bytesRead, skipped: length - result.bytesRead - unreadable, unreadable: unreadable),
             skipped: result.skipped.totals, skippedExtents: result.skipped.extents,
             unreadable: Array(result.unreadable.prefix(Manifest.maximumListedExtents)))
+        record.base = disk.base.map {
+            DiskBaseRecord(
+                imageFile: $0.record.image.file, imageFormat: $0.record.image.format,
+                contentDigest: $0.record.contentDigest, equalBytes: result.equalBytes)
+        }
         record.losses = LossMap.losses(result.unreadable, in: disk.places)
         return record
     }
@@ -258,6 +266,7 @@ struct CaptureSession {
             cloneId: journal.cloneId, cloneUuid: journal.cloneUuid, machine: journal.machine, agent: agent,
             startedAt: journal.startedAt, finishedAt: Timestamp().rfc3339, disks: records)
         manifest.freeSpace = journal.freeSpace
+        manifest.base = journal.base
         let inventory = journal.machine.inventory ?? Machine()
         let domain = Array(DomainXML(cloneId: manifest.cloneId, machine: inventory, disks: records).text.utf8)
         manifest.domainDigest = Digest(of: domain)

@@ -42,8 +42,7 @@ public struct CloneResume: Sendable {
     /// - Throws: `CaptureError`; the clone can be resumed again.
     public func run(
         disks named: [CaptureDisk], agent: Program, options: CaptureOptions,
-        progress: CaptureProgress,
-        cancellation: CancellationFlag
+        progress: CaptureProgress, cancellation: CancellationFlag, preceding: [CloneEvent] = []
     ) throws(CaptureError) -> CloneCapture.Outcome {
         guard named.count == journal.disks.count else {
             throw .notResumable(
@@ -69,9 +68,14 @@ public struct CloneResume: Sendable {
         options.adaptsCompression = journal.adaptsCompression ?? false
         options.level = journal.level
         options.clusterSize = journal.clusterSizeInBytes
+        if let record = journal.base {
+            disks = try CaptureBase(of: folder, record).applied(
+                to: disks, machine: journal.machine, options: options)
+        }
         try options.check(disks)
         let events: EventLog
         do throws(BlockError) { events = try EventLog(resuming: folder) } catch { throw .io(error) }
+        for event in preceding { events.append(event) }
         events.append(CloneEvent(.captureResumed, message: "\(agent.name) \(agent.version)"))
         let session = CaptureSession(
             folder: folder, journal: journal, disks: disks, agent: agent, options: options, progress: progress,

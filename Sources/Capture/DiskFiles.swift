@@ -54,7 +54,7 @@ struct DiskFiles {
         guard
             let resume = DiskResume(
                 path: journalPath, cloneUUID: cloneUUID, diskLength: length, unitLength: probe.unitLength,
-                threads: threads, cancellation: cancellation)
+                threads: threads, base: disk.base, cancellation: cancellation)
         else { return try begin(progress, cancellation, pacer) }
         let state: DiskResume.State
         do throws(CaptureError) { state = try resume.verify(probe) } catch { return .failure(error) }
@@ -93,12 +93,12 @@ struct DiskFiles {
         let inFlight = Int64(options.threadCount(unitLength: writer.unitLength) * writer.unitLength)
         let checkpoints = CheckpointLog(
             journal: journal, journalEnd: state.journalEnd, firstTicket: state.unitCount, image: image,
-            inFlight: inFlight, sharers: options.sharers)
+            maximumLoss: options.interruptionCost, inFlight: inFlight, sharers: options.sharers)
         return .success(
             DiskCapture(
                 disk: DiskExtents(disk), writer: writer, chunkFile: chunks, options: options, folder: folder,
                 progress: progress, cancellation: cancellation, checkpoints: checkpoints, resumed: resumed,
-                pacer: pacer, parallelReads: disk.access.parallelReads))
+                pacer: pacer, base: disk.base, parallelReads: disk.access.parallelReads))
     }
 
     private func makeWriter(_ sink: FileSink, _ unitLength: Int?) throws(CaptureError) -> any ImageWriter {
@@ -108,7 +108,7 @@ struct DiskFiles {
         case .qcow2:
             do throws(ImageError) {
                 return try Qcow2Writer(
-                    sink, diskLength: length, options: options.qcow2Options, unitLength: unitLength)
+                    sink, diskLength: length, options: options.qcow2Options(of: disk), unitLength: unitLength)
             } catch {
                 throw .image(error)
             }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 internal import BlockIO
-internal import CloneFormat
+public import CloneFormat
 internal import Synchronization
 
 /// Appends to a clone's `events.jsonl`.
@@ -38,4 +38,15 @@ final class EventLog: Sendable {
 
     /// Returns when all events are on stable storage.
     func synchronize() { try? sink.synchronize() }
+}
+
+extension CloneEvent {
+    /// Appends `events` to the log of the clone in `folder`, on which nobody is at work.
+    ///
+    /// The log must not be what makes a run fail: where it cannot be written, it is left as it is.
+    public static func append(_ events: [CloneEvent], to folder: String) {
+        guard !events.isEmpty, let log = try? EventLog(resuming: folder) else { return }
+        for event in events { log.append(event) }
+        log.synchronize()
+    }
 }

@@ -12,6 +12,8 @@ public struct CloneEvent: Sendable, Hashable, Codable {
         case captureFinished = "capture_finished"
         case captureFailed = "capture_failed"
         case captureCancelled = "capture_cancelled"
+        /// A step of an unattended run.
+        case step
     }
 
     /// File name in the clone's folder.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-/// A manifest, chunk file, receipt or journal that is damaged, foreign or too new.
+/// A manifest, chunk file, receipt, journal or job that is damaged, foreign or too new.
 public enum FormatError: Error, Sendable, Hashable, CustomStringConvertible {
     /// The bytes are not what the format says, at the place that `reason` names.
     case damaged(file: String, reason: String)
@@ -8,6 +8,8 @@ public enum FormatError: Error, Sendable, Hashable, CustomStringConvertible {
     case unsupportedVersion(file: String, version: FormatVersion, supported: FormatVersion)
     /// The file belongs to another clone or disk.
     case foreign(file: String, reason: String)
+    /// A setting of a job or the kernel's command line is wrong.
+    case setting(place: String, reason: String, hint: String?)
 
     /// The message, naming file and reason.
     public var description: String {
@@ -16,6 +18,7 @@ public enum FormatError: Error, Sendable, Hashable, CustomStringConvertible {
         case .unsupportedVersion(let file, let version, let supported):
             return "\(file) has format version \(version); this release reads up to \(supported)"
         case .foreign(let file, let reason): return "\(file) does not belong here: \(reason)"
+        case .setting(let place, let reason, _): return "\(place): \(reason)"
         }
     }
 
@@ -25,6 +28,7 @@ public enum FormatError: Error, Sendable, Hashable, CustomStringConvertible {
         case .damaged: return "copy the clone from its target again, or capture again"
         case .unsupportedVersion: return "use a coldclone at least as new as the one that made the clone"
         case .foreign: return "put the clone's own file back"
+        case .setting(_, _, let hint): return hint
         }
     }
 }

@@ -11,14 +11,18 @@ public final class ProgressReporter: Sendable {
 
     /// Starts to show what `sample` returns; nil means that there is nothing to show at the moment.
     ///
-    /// `isRewriting` says whether standard error is a terminal; asked of it when left out.
+    /// `isRewriting` says whether standard error is a terminal; asked of it when left out. Lines that are not rewritten
+    /// go to `write` where there is one, one every `secondsBetweenLines`.
     public init(
-        isRewriting: Bool = Terminal.standardError.isTerminal, sample: @escaping @Sendable () -> ProgressSample?
+        isRewriting: Bool = Terminal.standardError.isTerminal,
+        secondsBetweenLines: Double = ProgressReporter.secondsBetweenLines,
+        write: @escaping @Sendable (String) -> Void = { Terminal.standardError.write($0 + "\n") },
+        sample: @escaping @Sendable () -> ProgressSample?
     ) {
         let finished = finished
         thread = BackgroundThread {
             var line = ProgressLine()
-            let interval = isRewriting ? Self.secondsBetweenRewrites : Self.secondsBetweenLines
+            let interval = isRewriting ? Self.secondsBetweenRewrites : secondsBetweenLines
             // The rate needs a beginning.
             if let sample = sample() { line.update(sample, at: Clock.seconds) }
             while !finished.wait(seconds: interval) {
@@ -29,7 +33,7 @@ public final class ProgressReporter: Sendable {
                     let width = Terminal.standardError.width.map { $0 - 1 }
                     Terminal.standardError.write("\r\(line.render(width: width))\u{1B}[K")
                 } else {
-                    Terminal.standardError.write(line.render() + "\n")
+                    write(line.render())
                 }
             }
             if isRewriting { Terminal.standardError.write("\r\u{1B}[K") }

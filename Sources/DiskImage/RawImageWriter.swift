@@ -54,7 +54,7 @@ public struct RawImageWriter: ImageWriter {
     /// Gives a unit of an earlier run its place; see `ImageWriter`.
     public func replay(_ placement: UnitPlacement) throws(ImageError) -> StoredUnit {
         let isOurs = placement.isWithin(unitLength: unitLength, diskLength: diskLength) { piece in
-            !piece.isPacked && piece.offset % Self.blockSize == 0 && piece.count > 0
+            !piece.isPacked && !piece.isZero && piece.offset % Self.blockSize == 0 && piece.count > 0
                 && piece.count == min(Self.blockSize, placement.count - piece.offset)
         }
         guard isOurs else { throw .invalid("\(sink.name): the journal names places that no raw image has") }

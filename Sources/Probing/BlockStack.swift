@@ -47,6 +47,11 @@ public struct BlockStack: Sendable {
         return "the target \(targetFolder) lies on the source \(source.name)"
     }
 
+    /// Returns `source` itself, and what is below it where it is a device.
+    func layers(of source: FileSource) -> Set<Layer> {
+        source.isBlockDevice ? layers(underDevice: source.deviceNumber) : [layer(of: source)]
+    }
+
     private func layer(of source: FileSource) -> Layer {
         source.isBlockDevice
             ? .device(source.deviceNumber) : .file(device: source.deviceNumber, inode: source.inodeNumber)

@@ -8,12 +8,15 @@ public enum ProbeError: Error, Sendable, Hashable, CustomStringConvertible {
     case io(BlockError)
     /// A recording is not what it should be.
     case damaged(file: String, reason: String)
+    /// A file system could not be read, as the message says.
+    case unreadable(String)
 
     /// The message.
     public var description: String {
         switch self {
         case .io(let error): return error.description
         case .damaged(let file, let reason): return "cannot read the recording \(file): \(reason)"
+        case .unreadable(let message): return message
         }
     }
 
@@ -22,6 +25,7 @@ public enum ProbeError: Error, Sendable, Hashable, CustomStringConvertible {
         switch self {
         case .io(let error): return error.hint
         case .damaged: return "record the machine again: coldclone probe --record FILE.tar"
+        case .unreadable: return nil
         }
     }
 }

@@ -11,12 +11,13 @@ struct ColdcloneReceiver: AsyncParsableCommand {
             EXAMPLES
               coldclone-receiver verify /srv/clones/SERIAL-20261122T103000Z
               coldclone-receiver verify --json /srv/clones/* > verdicts.jsonl
+              coldclone-receiver serve /srv/clones
 
             EXIT CODES
               0 verified   1 failed, no verdict   3 degraded   4 verification failed   64 usage   130 cancelled
             """,
         version: Version.text,
-        subcommands: [VerifyCommand.self])
+        subcommands: [VerifyCommand.self, ServeCommand.self])
 }
 
 @main

@@ -64,7 +64,7 @@ struct BenchCommand: ParsableCommand {
         SignalWatcher.start { cancellation.cancel() }
         let log = Log(level: logLevel)
         let opening = SourceOpening(
-            session: iscsi, connections: 1, log: log, cancellation: cancellation, isOnlyLooking: true)
+            session: iscsi.sessions, connections: 1, log: log, cancellation: cancellation, isOnlyLooking: true)
         let sysroot = Sysroot()
         let targets = TargetCandidates(MachineProbe(sysroot).hardware(), sysroot)
         var disks = try opening.open(sources, targetFolder: target.first?.folder)

@@ -52,10 +52,11 @@ struct BenchReport: Encodable {
     /// Measures reading `disks`, hashing and compressing what was read, and writing to `folder`.
     init(
         measuring disks: [CaptureDisk], _ plan: CapturePlan, _ folder: String, direct: Bool = false,
-        _ measurement: ThroughputMeasurement
+        _ measurement: ThroughputMeasurement, compressing choices: [ImageCompression] = [.none, .zlib, .zstd]
     ) throws {
         let candidate = BenchCandidate(.init(folder: folder, link: TransferLink(transport: "unknown")))
-        try self.init(measuring: disks, plan, candidates: [candidate], direct: direct, measurement)
+        try self.init(
+            measuring: disks, plan, candidates: [candidate], direct: direct, measurement, compressing: choices)
         // Here the one folder is all there is: that it takes nothing is an error.
         guard let problem = candidates.first?.problem else { return }
         throw CaptureError.invalid(problem, hint: "name another target")
@@ -66,7 +67,8 @@ struct BenchReport: Encodable {
     /// - Parameter links: the wires that the disks are read by, nil for what has none.
     init(
         measuring disks: [CaptureDisk], _ plan: CapturePlan, candidates: [BenchCandidate], direct: Bool? = nil,
-        links: [TransferLink?] = [], _ measurement: ThroughputMeasurement
+        links: [TransferLink?] = [], _ measurement: ThroughputMeasurement,
+        compressing choices: [ImageCompression] = [.none, .zlib, .zstd]
     ) throws {
         sources = []
         compressions = []
@@ -86,7 +88,7 @@ struct BenchReport: Encodable {
             self.candidates.append(candidate)
         }
         var computed: [Computed] = []
-        for compression in [ImageCompression.none, .zlib, .zstd] {
+        for compression in choices {
             let (throughput, ratio) = try measurement.compute(sample, CaptureOptions(compression: compression))
             computed.append(
                 Computed(name: compression.rawValue, bytesPerSecond: throughput.bytesPerSecond, ratio: ratio))

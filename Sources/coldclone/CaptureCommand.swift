@@ -19,7 +19,8 @@ struct CaptureCommand: ParsableCommand {
 
             `all` stands for every disk of this machine but the live system's and those on USB, e-SATA or in a drive; \
             `iscsi:known` for every LUN of the targets that the firmware boots from or an installed system has records \
-            of, logged in to under the name they know the machine by.
+            of, logged in to under the name they know the machine by, and with the CHAP secrets of these records unless \
+            --chap-file or the environment has others.
 
             What nothing uses is not read: free space of clean ext2/3/4, XFS, btrfs, NTFS, FAT and exFAT, swap, and \
             extents that no logical volume has. Before that, everything that files and metadata use is held against \
@@ -31,7 +32,10 @@ struct CaptureCommand: ParsableCommand {
               coldclone capture /dev/sda /dev/sdb --target dir:/mnt/usb --compression zstd --name web01
               coldclone capture disk.img --target dir:clones --format raw
               coldclone capture iscsi://10.0.0.1/iqn.2001-04.com.example:db/1 --target dir:/mnt/nfs --chap-file chap
+              coldclone capture /dev/sda --target dir:/mnt/nfs --base web01-20261122T103000Z
               coldclone capture --resume /mnt/nfs/web01-20261122T103000Z
+
+            A second pass shortly before cut-over stores what changed since an earlier clone, its --base: the source is             read again, but the new images are qcow2 overlays that need the base beside them. With --base-copy they             hold everything, and share the base's storage where the target can do that.
 
             An interrupted capture (a signal, a power cut, a target that went away) leaves a clone without manifest. \
             --resume re-reads what is there, and goes on behind it; format and compression are the clone's own.
@@ -47,6 +51,12 @@ struct CaptureCommand: ParsableCommand {
         help: "Go on with the interrupted clone in this folder; SOURCEs only where they have other names now.",
         completion: .directory)
     var resume: String?
+
+    @Option(help: "Store only what changed since this earlier clone: its folder, or its name in the target's.")
+    var base: String?
+
+    @Flag(help: "Make images that hold everything and do not need the --base; equal content is shared with it.")
+    var baseCopy = false
 
     @Option(help: "Format of the images.")
     var format: ImageFormat = .qcow2
@@ -117,6 +127,12 @@ struct CaptureCommand: ParsableCommand {
             if target == nil { throw ValidationError("name a --target") }
         } else if target != nil {
             throw ValidationError("--resume names the clone's folder: leave out --target")
+        } else if base != nil {
+            throw ValidationError("--resume goes on with the base that the clone was begun with: leave out --base")
+        }
+        if baseCopy, base == nil { throw ValidationError("--base-copy needs a --base") }
+        if base != nil, !baseCopy, format == .raw {
+            throw ValidationError("a raw image cannot leave out what its base has: use qcow2, or --base-copy")
         }
         if let jobs, !(1...1024).contains(jobs) { throw ValidationError("--jobs is 1 to 1024") }
         if !(1...16).contains(iscsiConnections) { throw ValidationError("--iscsi-connections is 1 to 16") }
@@ -140,7 +156,12 @@ struct CaptureCommand: ParsableCommand {
         options.parallelDisks = parallelDisks
         options.retries = retries
         options.recoveryTimeLimit = timeoutPerDisk.seconds == 0 ? nil : .seconds(timeoutPerDisk.seconds)
-        let progress = CaptureProgress()
+        let opening = SourceOpening(
+            session: iscsi.sessions, connections: iscsiConnections, log: log, cancellation: cancellation)
+        var work = CloneWork(opening: opening, options: options, freeSpace: freeSpace.record)
+        work.takesInventory = !skipProbe
+        work.name = name
+        let progress = work.progress
         let reporter = ProgressReporter { progress.sample }
         let clock = ContinuousClock()
         let start = clock.now
@@ -149,9 +170,9 @@ struct CaptureCommand: ParsableCommand {
             defer { reporter.finish() }
             outcome =
                 if let resume {
-                    try self.resume(resume, options, log, progress, cancellation)
+                    try work.resume(try CloneResume(folder: resume), in: resume, sources: sources)
                 } else {
-                    try begin(options, log, progress, cancellation)
+                    try begin(work)
                 }
         }
         let report = CaptureReport(outcome, seconds: (clock.now - start) / .seconds(1))
@@ -159,46 +180,15 @@ struct CaptureCommand: ParsableCommand {
         if outcome.manifest.state == .degraded { throw Verdictless(code: .degraded) }
     }
 
-    private func begin(
-        _ options: CaptureOptions, _ log: Log, _ progress: CaptureProgress, _ cancellation: CancellationFlag
-    ) throws -> CloneCapture.Outcome {
+    private func begin(_ work: CloneWork) throws -> CloneCapture.Outcome {
         let folder = target?.folder ?? ""
-        let disks = try opening(log, cancellation).open(sources, targetFolder: folder)
-        let used = try UsedSpace(of: disks, as: freeSpace.record, log: log, cancellation: cancellation)
-        return try CloneCapture(
-            disks: used.applied(to: disks), target: folder, machine: identity(), agent: Version.program,
-            options: options, freeSpace: used.record
-        ).run(progress: progress, cancellation: cancellation)
-    }
-
-    private func resume(
-        _ folder: String, _ options: CaptureOptions, _ log: Log, _ progress: CaptureProgress,
-        _ cancellation: CancellationFlag
-    ) throws -> CloneCapture.Outcome {
-        let resume = try CloneResume(folder: folder)
-        let paths = sources.isEmpty ? resume.journal.disks.map(\.source) : sources
-        let disks = try opening(log, cancellation).open(paths, targetFolder: folder)
-        // As it was begun: what was left out then must be left out now.
-        let used = try resume.journal.freeSpace.map {
-            try UsedSpace(of: disks, as: $0, log: log, cancellation: cancellation)
+        let base = try self.base.map {
+            // A plain name is that of a clone in the target's folder.
+            try CaptureBase(
+                folder: $0.contains("/") ? $0 : "\(folder)/\($0)", target: folder, kind: baseCopy ? .copy : .overlay)
         }
-        return try resume.run(
-            disks: used?.applied(to: disks) ?? disks, agent: Version.program, options: options, progress: progress,
-            cancellation: cancellation)
-    }
-
-    private func opening(_ log: Log, _ cancellation: CancellationFlag) -> SourceOpening {
-        SourceOpening(session: iscsi, connections: iscsiConnections, log: log, cancellation: cancellation)
-    }
-
-    /// Names the machine, and says what it has when its own disks are captured, not image files of another's.
-    private func identity() -> MachineIdentity {
-        let isOwn = sources.contains { $0.hasPrefix("/dev/") || $0 == SourceWords.all }
-        var inspection = MachineInspection(sysroot: Sysroot())
-        // Health was told before the decision to capture; drives are left to their work now.
-        inspection.asksDrives = false
-        return MachineIdentity(
-            name: name ?? MachineProbe(Sysroot()).serialNumber ?? "machine",
-            inventory: isOwn && !skipProbe ? inspection.machine() : nil)
+        let disks = try work.opening.open(sources, targetFolder: folder)
+        let used = try work.usedSpace(of: disks)
+        return try work.begin(used, disks, identity: work.identity(of: sources), target: folder, base: base)
     }
 }

@@ -15,6 +15,8 @@ struct CaptureReport: Encodable {
         var bytesSkipped: Int64
         var bytesUnreadable: Int64
         var losses: [LossRecord]?
+        /// Bytes with content that the base has as well; nil without one.
+        var bytesEqualToBase: Int64?
         var imageLengthInBytes: Int64
         var contentDigest: Digest
     }
@@ -25,12 +27,15 @@ struct CaptureReport: Encodable {
     var seconds: Double
     var bytesRead: Int64
     var bytesPerSecond: Double
+    /// The clone that this one was made against.
+    var base: BaseRecord?
     var disks: [Disk]
 
     init(_ outcome: CloneCapture.Outcome, seconds: Double) {
         clone = outcome.folder
         cloneUuid = outcome.manifest.cloneUuid
         state = outcome.manifest.state
+        base = outcome.manifest.base
         self.seconds = (seconds * 1000).rounded() / 1000
         bytesRead = outcome.manifest.disks.reduce(0) { $0 + $1.bytes.read }
         bytesPerSecond = seconds > 0 ? (Double(bytesRead) / seconds).rounded() : 0
@@ -38,7 +43,7 @@ struct CaptureReport: Encodable {
             Disk(
                 name: $0.name, source: $0.source, image: $0.image.file, lengthInBytes: $0.lengthInBytes,
                 bytesRead: $0.bytes.read, bytesSkipped: $0.bytes.skipped,
-                bytesUnreadable: $0.bytes.unreadable, losses: $0.losses,
+                bytesUnreadable: $0.bytes.unreadable, losses: $0.losses, bytesEqualToBase: $0.base?.equalBytes,
                 imageLengthInBytes: $0.image.lengthInBytes, contentDigest: $0.contentDigest)
         }
     }
@@ -79,6 +84,21 @@ struct CaptureReport: Encodable {
         }
     }
 
+    /// What did not change since the base, and what the clone needs it for.
+    private var baseText: String {
+        guard let base else { return "" }
+        let equal = disks.reduce(0) { $0 + ($1.bytesEqualToBase ?? 0) }
+        let stored = disks.reduce(0) { $0 + $1.imageLengthInBytes }
+        let need =
+            base.kind == .overlay
+            ? "the images hold \(HumanBytes.format(stored)) and need it beside them: keep it"
+            : "the images hold everything: it may go"
+        return """
+            base     \(Terminal.visible(base.cloneId)): \(HumanBytes.format(equal)) are the same there; \(need)
+
+            """
+    }
+
     /// Returns a table, and what to do next.
     func text() -> String {
         var table = TextTable(columns: [
@@ -100,7 +120,7 @@ struct CaptureReport: Encodable {
             """
                 + (disk.losses ?? []).map(text).joined()
         }.joined()
-        return table.render() + "\n" + losses + """
+        return table.render() + "\n" + losses + baseText + """
             clone    \(Terminal.visible(clone))
             state    \(state.rawValue): \(HumanBytes.format(bytesRead)) read in \
             \(HumanDuration.format(seconds: seconds)), \(HumanBytes.rate(bytesPerSecond))

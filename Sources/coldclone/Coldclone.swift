@@ -16,6 +16,7 @@ struct Coldclone: ParsableCommand {
               coldclone plan /dev/sda --target dir:/mnt/nfs
               coldclone capture /dev/sda /dev/sdb --target dir:/mnt/nfs
               coldclone iscsi luns 10.0.0.1
+              coldclone auto --set target=nfs://10.0.0.1/clones --print-config
               coldclone verify /mnt/nfs/SERIAL-20261122T103000Z
 
             EXIT CODES
@@ -24,7 +25,7 @@ struct Coldclone: ParsableCommand {
         version: Version.text,
         subcommands: [
             ProbeCommand.self, PlanCommand.self, BenchCommand.self, CaptureCommand.self, VerifyCommand.self,
-            ISCSICommand.self,
+            ISCSICommand.self, AutoCommand.self, UICommand.self,
         ])
 }
 

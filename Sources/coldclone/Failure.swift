@@ -19,16 +19,28 @@ struct Verdictless: Error {
 enum Failure {
     /// Prints message and hint to standard error and ends the process.
     static func exit(_ error: any Error) -> Never {
+        if let error = error as? Verdictless { Glibc.exit(error.code.rawValue) }
+        guard let (message, hint, code) = known(error) else { Coldclone.exit(withError: error) }
+        exit(message, hint, code)
+    }
+
+    /// Returns message, hint and exit code of an error, for programs that go on behind it.
+    static func explain(_ error: any Error) -> (message: String, hint: String?, code: CloneFormat.ExitCode) {
+        known(error) ?? ("\(error)", nil, .failed)
+    }
+
+    private static func known(_ error: any Error) -> (String, String?, CloneFormat.ExitCode)? {
         switch error {
-        case let error as Verdictless: Glibc.exit(error.code.rawValue)
-        case let error as CaptureError: exit(error.description, error.hint, code(of: error))
-        case let error as VerificationError: exit(error.description, error.hint, code(of: error))
+        case let error as CaptureError: (error.description, error.hint, code(of: error))
+        case let error as VerificationError: (error.description, error.hint, code(of: error))
         case let error as ISCSIError:
-            exit(error.description, error.hint, error.cause == .cancelled ? .cancelled : .failed)
-        case let error as SourceWordError: exit(error.description, error.hint, .failed)
-        case let error as ProbeError: exit(error.description, error.hint, .failed)
-        case let error as BlockError: exit(error.description, error.hint, .failed)
-        default: Coldclone.exit(withError: error)
+            (error.description, error.hint, error.cause == .cancelled ? .cancelled : .failed)
+        case let error as AutoError: (error.description, error.hint, error.code)
+        case let error as FormatError: (error.description, error.hint, .failed)
+        case let error as SourceWordError: (error.description, error.hint, .failed)
+        case let error as ProbeError: (error.description, error.hint, .failed)
+        case let error as BlockError: (error.description, error.hint, .failed)
+        default: nil
         }
     }
 

@@ -24,13 +24,17 @@ struct ISCSIArguments: ParsableArguments {
         completion: .file())
     var chapFile: String?
 
-    /// Returns who logs in at `address`, and says what is unwise about it.
-    func session(for address: ISCSIAddress, _ log: Log) throws(ISCSIError) -> ISCSIOptions {
-        ISCSIOptions(
-            initiator: initiatorName ?? InitiatorName.resolve(), credentials: try credentials(address, log))
+    /// Who logs in where, as these arguments say.
+    var sessions: ISCSISessions {
+        let (initiatorName, chapFile) = (initiatorName, chapFile)
+        return ISCSISessions(initiatorName: initiatorName) { address, log throws(ISCSIError) in
+            try Self.credentials(address, log, chapFile: chapFile)
+        }
     }
 
-    private func credentials(_ address: ISCSIAddress, _ log: Log) throws(ISCSIError) -> CHAPCredentials? {
+    private static func credentials(
+        _ address: ISCSIAddress, _ log: Log, chapFile: String?
+    ) throws(ISCSIError) -> CHAPCredentials? {
         if address.password != nil {
             log.write(
                 .warning,
@@ -48,5 +52,19 @@ struct ISCSIArguments: ParsableArguments {
             throw ISCSIError("log in as \(user)", .notAuthenticated("there is no password"))
         default: return nil
         }
+    }
+}
+
+/// Who logs in where: this machine's name towards targets, and what it proves itself with.
+struct ISCSISessions: Sendable {
+    /// Name that targets know this machine by; nil for what it calls itself.
+    var initiatorName: ISCSIName?
+    /// Finds the credentials for an address; nil for none.
+    var credentials: @Sendable (ISCSIAddress, Log) throws(ISCSIError) -> CHAPCredentials?
+
+    /// Returns who logs in at `address`, and says what is unwise about it.
+    func session(for address: ISCSIAddress, _ log: Log) throws(ISCSIError) -> ISCSIOptions {
+        ISCSIOptions(
+            initiator: initiatorName ?? InitiatorName.resolve(), credentials: try credentials(address, log))
     }
 }

@@ -41,7 +41,7 @@ struct ISCSICommand: ParsableCommand {
 
         func run() throws {
             let address = try ISCSIAddress(portal)
-            let session = try arguments.session(for: address, Log(level: logLevel))
+            let session = try arguments.sessions.session(for: address, Log(level: logLevel))
             let targets = try ISCSIDiscovery.sendTargets(address.portal, session)
             let report = DiscoveryReport(portal: address.portal, initiator: session.initiator, targets)
             Terminal.standardOutput.write(json ? try report.json() : report.text())
@@ -80,7 +80,7 @@ struct ISCSICommand: ParsableCommand {
         func run() throws {
             let log = Log(level: logLevel)
             let address = try ISCSIAddress(portal)
-            let session = try arguments.session(for: address, log)
+            let session = try arguments.sessions.session(for: address, log)
             let named = (address.target.map { [$0] } ?? []) + targets
             var report = UnitReport(initiator: session.initiator)
             if named.isEmpty {

@@ -71,7 +71,7 @@ struct PlanCommand: ParsableCommand {
         SignalWatcher.start { cancellation.cancel() }
         let log = Log(level: logLevel)
         let opening = SourceOpening(
-            session: iscsi, connections: 1, log: log, cancellation: cancellation, isOnlyLooking: true)
+            session: iscsi.sessions, connections: 1, log: log, cancellation: cancellation, isOnlyLooking: true)
         var disks = try opening.open(sources, targetFolder: target?.folder)
         let used = try UsedSpace(of: disks, as: freeSpace.record, log: log, cancellation: cancellation)
         disks = used.applied(to: disks)

@@ -9,7 +9,7 @@ internal import Probing
 
 /// From what the command line calls a source to a disk that can be captured.
 struct SourceOpening {
-    var session: ISCSIArguments
+    var session: ISCSISessions
     var connections: Int
     var log: Log
     var cancellation: CancellationFlag
@@ -20,8 +20,12 @@ struct SourceOpening {
     ///
     /// - Parameter targetFolder: where the clone goes; nil where nothing is written.
     func open(_ paths: [String], targetFolder: String?) throws -> [CaptureDisk] {
+        try open(SourceWords(session: session, log: log).expand(paths), targetFolder: targetFolder)
+    }
+
+    /// Opens sources whose words are replaced already.
+    func open(_ entries: [SourceWords.Entry], targetFolder: String?) throws -> [CaptureDisk] {
         let stack = try BlockStack()
-        let entries = try SourceWords(session: session, log: log).expand(paths)
         let hasDevices = entries.contains { $0.path.hasPrefix("/dev/") }
         let sysroot = Sysroot()
         let machine = hasDevices ? MachineProbe(sysroot).hardware() : Machine()
@@ -71,6 +75,7 @@ struct SourceOpening {
         let log = log
         var options = try session.session(for: ISCSIAddress(entry.path), log)
         if let initiator = entry.initiator { options.initiator = initiator }
+        options.credentials = options.credentials ?? entry.credentials
         let source = try ISCSISource(
             url,
             ISCSISource.Options(

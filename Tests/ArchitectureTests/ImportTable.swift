@@ -17,10 +17,10 @@ struct ImportTable {
     var language: Set<String> = ["Swift", "Synchronization"]
 
     static let coldclone = ImportTable(
-        cRooms: ["CBlkid", "CDeflate", "CExt2fs", "CISCSI", "CLinux", "CNTFS", "CParted", "CZlib", "CZstd"],
+        cRooms: ["CBlkid", "CDeflate", "CExt2fs", "CISCSI", "CLinux", "CNTFS", "CParted", "CYAML", "CZlib", "CZstd"],
         mayImport: [
             "BlockIO": ["CLinux", "Glibc", "SystemPackage"],
-            "CloneFormat": ["CZlib", "Crypto", "FoundationEssentials"],
+            "CloneFormat": ["CYAML", "CZlib", "Crypto", "FoundationEssentials"],
             "DiskImage": ["BlockIO", "CDeflate", "CZstd", "Glibc"],
             "DiskLayout": ["BlockIO", "CBlkid", "CZlib", "FileSystems", "Glibc", "SystemPackage"],
             "ISCSI": ["BlockIO", "CISCSI", "Glibc", "SystemPackage"],
@@ -32,8 +32,11 @@ struct ImportTable {
             "Verification": ["BlockIO", "CloneFormat", "Crypto", "DiskImage", "Glibc"],
             "Console": ["Glibc"],
             "Receiver": [
-                "BlockIO", "CloneFormat", "Crypto", "DiskImage", "Dispatch", "Glibc", "Subprocess", "SystemPackage",
-                "Verification",
+                "BlockIO", "CloneFormat", "Crypto", "DiskImage", "Dispatch", "FoundationEssentials", "Glibc",
+                "HTTPTypes",
+                "Hummingbird", "HummingbirdCore", "HummingbirdTLS", "Logging", "NIOCore", "NIOSSL", "ServiceLifecycle",
+                "Subprocess",
+                "SystemPackage", "Verification",
             ],
             "coldclone": [
                 "ArgumentParser", "BlockIO", "CBlkid", "CDeflate", "CISCSI", "CLinux", "CParted", "CZlib", "CZstd",

@@ -75,8 +75,9 @@ struct BlockDevices {
         if volume != nil { disk.transport = "raid" }
         disk.kind = volume != nil ? "raid volume" : kind(disk, name, path, isOptical: isOptical)
         disk.isLiveMedium = liveDisks.contains(path)
+        // Whether it is read-only says nothing: the live system sets every disk so.
         disk.isPossibleTarget =
-            !disk.isLiveMedium && !isOptical && !disk.readOnly && disk.size > 0
+            !disk.isLiveMedium && !isOptical && disk.size > 0
             && (disk.removable || disk.transport == "usb")
         return Found(
             disk: disk, path: path, state: sysroot.text("\(device)/state"), unitSerial: unitSerial,

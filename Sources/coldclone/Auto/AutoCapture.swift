@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+internal import BlockIO
+internal import Capture
+internal import CloneFormat
+internal import Console
+internal import DiskImage
+internal import Glibc
+internal import SystemPackage
+
+/// Clones below a folder that have a journal and no manifest.
+struct InterruptedClones {
+    /// Names of their folders, the newest first.
+    var names: [String]
+
+    /// Looks in `folder` for clones of the machine `machine`.
+    init(in folder: String, of machine: String) {
+        let prefix = FileName.sanitize(machine, fallback: "machine") + "-"
+        names = ((try? Folder.names(in: folder)) ?? []).filter { name in
+            // Behind the machine's name stands the time, and nothing else: web is not web-01.
+            name.hasPrefix(prefix) && name.utf8.count == prefix.utf8.count + Timestamp().compact.utf8.count
+                && FileName.isSafe(name) && Folder.exists("\(folder)/\(name)/\(Journal.fileName)")
+                && !Folder.exists("\(folder)/\(name)/\(Manifest.fileName)")
+        }.sorted(by: >)
+    }
+}
+
+/// The capture of an unattended run: goes on with what an earlier run left, and with its own when the target fails.
+struct AutoCapture {
+    let configuration: JobConfiguration
+    let reporter: AutoReporter
+    let mount: TargetMount
+    let disks: [CaptureDisk]
+    let used: UsedSpace
+    let identity: MachineIdentity
+    /// What the disks are called now.
+    let entries: [String]
+    /// Clones that were there before this run.
+    let earlier: Set<String>
+
+    /// Captures, mounting the target again when it fails.
+    func run(_ work: CloneWork) throws -> CloneCapture.Outcome {
+        let clock = ContinuousClock()
+        let start = clock.now
+        var attempt = 0
+        while true {
+            do {
+                let outcome = try attemptOnce(work)
+                reporter.tell(
+                    .captured(
+                        folder: outcome.folder, state: outcome.manifest.state.rawValue,
+                        read: outcome.manifest.disks.reduce(0) { $0 + $1.bytes.read },
+                        seconds: (clock.now - start) / .seconds(1)))
+                return outcome
+            } catch let error as CaptureError where isTargetsFault(error) && attempt < configuration.retries {
+                attempt += 1
+                reporter.tell(.targetFailed(why: error.description, attempt: attempt, of: configuration.retries))
+                mount.unmount(afterFailure: true)
+                try mount.mount(sources: disks.compactMap { $0.source as? FileSource })
+            }
+        }
+    }
+
+    private func attemptOnce(_ work: CloneWork) throws -> CloneCapture.Outcome {
+        let candidates = InterruptedClones(in: mount.path, of: work.machineName).names.filter {
+            configuration.resume || !earlier.contains($0)
+        }
+        for name in candidates {
+            let folder = "\(mount.path)/\(name)"
+            do {
+                let resume = try CloneResume(folder: folder)
+                try check(resume)
+                reporter.tell(.resuming(folder))
+                return try capturing(work) { try $0.resume(resume, disks, knowing: used) }
+            } catch CaptureError.notResumable(_, let reason) {
+                reporter.tell(.notResumed(folder: folder, why: reason))
+            } catch CaptureError.format(let error) {
+                reporter.tell(.notResumed(folder: folder, why: error.description))
+            }
+        }
+        reporter.tell(.capturing(disks: disks.count, folder: mount.path))
+        return try capturing(work, isNew: true) { try $0.begin(used, disks, identity: identity, target: mount.path) }
+    }
+
+    /// Refuses a clone that is of other disks, before anything is said of going on with it.
+    private func check(_ resume: CloneResume) throws(CaptureError) {
+        guard resume.journal.disks.map(\.lengthInBytes) == disks.map(\.source.lengthInBytes) else {
+            throw .notResumable(folder: mount.path, reason: "it is of other disks")
+        }
+    }
+
+    /// Runs `body` with what was told so far, showing its progress.
+    private func capturing(
+        _ work: CloneWork, isNew: Bool = false, _ body: (CloneWork) throws -> CloneCapture.Outcome
+    ) throws -> CloneCapture.Outcome {
+        // Counters of their own: what an earlier attempt has read is counted again.
+        var work = CloneWork(opening: work.opening, options: work.options, freeSpace: work.freeSpace)
+        work.preceding = reporter.takeEvents(forNewClone: isNew)
+        let progress = work.progress
+        let reporter = reporter
+        let display = ProgressReporter(
+            isRewriting: false, secondsBetweenLines: 10, write: { reporter.tell(.progress($0)) },
+            sample: { progress.sample })
+        defer { display.finish() }
+        return try body(work)
+    }
+
+    /// Tells whether the target failed in a way that mounting it again may mend: a server that started again, a cable.
+    private func isTargetsFault(_ error: CaptureError) -> Bool {
+        guard mount.canBeMountedAgain, let cause = error.blockError else { return false }
+        let isOnTarget = cause.path == mount.path || cause.path.hasPrefix(mount.path + "/")
+        guard isOnTarget, case .system(let errno) = cause.cause else { return false }
+        let lasting: [Int32] = [ENOSPC, EDQUOT, EACCES, EPERM, EEXIST, EFBIG, ENAMETOOLONG, ENOMEM, EMFILE, EINVAL]
+        return !lasting.contains(errno.rawValue)
+    }
+}
