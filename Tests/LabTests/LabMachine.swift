@@ -71,11 +71,14 @@ struct LabMachine: Sendable {
     /// The job starts in an empty folder, all of which is handed back: some megabytes at most, through a serial port.
     /// The agent is `coldclone` in its PATH; disks are linked as `/dev/lab/<serial number>`; `files` are put at the
     /// given absolute paths.
-    func run(_ job: String, files: [String: String] = [:], timeoutInSeconds: Int = 240) throws -> Outcome {
+    func run(
+        _ job: String, files: [String: String] = [:], in network: LabNetwork? = nil, timeoutInSeconds: Int = 240
+    ) throws -> Outcome {
         let scratch = try TemporaryFolder(in: TemporaryFolder.parentOnDisk ?? "/tmp")
         let kernel = try Fixtures.labKernel()
         try makeInitramfs(of: job, with: files, base: "\(kernel)/base.cpio", in: scratch)
-        let result = try Tool.run(
+        let run = network.map { network in { try network.run($0, $1) } } ?? { try Tool.run($0, $1) }
+        let result = try run(
             "timeout",
             [
                 "--kill-after=5", "\(timeoutInSeconds)", "qemu-system-x86_64", "-machine", "q35,hpet=off,sata=off",

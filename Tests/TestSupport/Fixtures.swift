@@ -41,6 +41,20 @@ public enum Fixtures {
         return scratch
     }
 
+    /// Returns the folder of the Debian systems that Tests/Fixtures/source-systems makes and describes.
+    public static func sourceSystems() throws -> String { try sourceSystemsFolder.get() }
+
+    private static let sourceSystemsFolder = Result<String, any Error> {
+        try made(by: "source-systems", and: ["source-root"], in: "systems") { script, path in
+            try Tool.output("\(folder)/source-root", [path])
+            let console = try UMLMachine.run(script, [path])
+            if !Folder.exists("\(path)/complete") {
+                throw ToolError("\(script) failed:\n\(console.suffix(4000))")
+            }
+            try Tool.output("rm", ["\(path)/root.tar"])
+        }
+    }
+
     private static let labKernelFolder = Result<String, any Error> {
         try made(by: "lab-kernel", and: ["lab-init"], in: "kernel") { script, path in
             try Tool.output(script, [path])

@@ -3,15 +3,16 @@
 internal import Glibc
 internal import Synchronization
 
-/// A target daemon of a test's own, on loopback, ended with the last reference.
+/// A target daemon of a test's own, on loopback or in a lab network, ended with the last reference.
 ///
 /// tgtd(8). It ignores SIGTERM, and asks for nothing but root.
 public final class ISCSIServer: Sendable {
     /// TCP port of its portal.
     public let port: UInt16
     /// Its portal.
-    public var portal: String { "127.0.0.1:\(port)" }
+    public var portal: String { "\(network == nil ? "127.0.0.1" : LabNetwork.address):\(port)" }
 
+    private let network: LabNetwork?
     private let control: Int32
     private let daemon: Mutex<RunningTool?>
     private static let controls = Atomic<Int32>(0)
@@ -21,9 +22,10 @@ public final class ISCSIServer: Sendable {
         geteuid() == 0 && Tool.isInstalled("tgtd", "tgtadm")
     }
 
-    /// Starts a daemon without targets.
-    public init() throws {
-        port = try Loopback.freePort()
+    /// Starts a daemon without targets, on loopback or in `network`.
+    public init(in network: LabNetwork? = nil) throws {
+        self.network = network
+        port = network == nil ? try Loopback.freePort() : 3260
         // Control numbers are shared by all daemons of the machine: other test runs' process ids differ from ours.
         let number = Self.controls.add(1, ordering: .relaxed).newValue
         control = 1 + (getpid() % 300) * 100 + number % 100
@@ -36,9 +38,11 @@ public final class ISCSIServer: Sendable {
     /// Starts the daemon again, without targets, after `stop`.
     public func start() throws {
         let ready = try ReadySocket()
-        let tool = try RunningTool(
-            "tgtd", ["-f", "-C", "\(control)", "--iscsi", "portal=\(portal)"],
-            environment: ["NOTIFY_SOCKET=\(ready.path)"])
+        let arguments = ["-f", "-C", "\(control)", "--iscsi", "portal=\(portal)"]
+        let environment = ["NOTIFY_SOCKET=\(ready.path)"]
+        let tool =
+            try network?.start("tgtd", arguments, environment: environment)
+            ?? RunningTool("tgtd", arguments, environment: environment)
         daemon.withLock { $0 = tool }
         guard ready.wait() else { throw ToolError("tgtd does not start") }
     }
@@ -48,6 +52,8 @@ public final class ISCSIServer: Sendable {
         guard let tool = daemon.withLock({ $0.take() }) else { return }
         tool.send(SIGKILL)
         _ = try tool.wait()
+        // In a lab network they go with it.
+        guard network == nil else { return }
         unlink("/var/run/tgtd/socket.\(control)")
         unlink("/var/run/tgtd/socket.\(control).lock")
     }
@@ -85,8 +91,12 @@ public final class ISCSIServer: Sendable {
     }
 
     private func administer(_ mode: String, _ operation: String, _ arguments: [String]) throws {
-        try Tool.output(
-            "tgtadm", ["-C", "\(control)", "--lld", "iscsi", "--mode", mode, "--op", operation] + arguments)
+        let arguments = ["-C", "\(control)", "--lld", "iscsi", "--mode", mode, "--op", operation] + arguments
+        if let network {
+            try network.output("tgtadm", arguments)
+        } else {
+            try Tool.output("tgtadm", arguments)
+        }
     }
 }
 

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+internal import BlockIO
+internal import CloneFormat
+internal import TestSupport
+internal import Testing
+
+extension LiveLab {
+    /// What breaks in mid-capture costs time, and nothing else.
+    @Suite(.enabled(if: LiveLab.isComplete, "COLDCLONE_LAB_ALL is not set: see Tests/run --lab-all"))
+    struct InterruptionTests {
+        private func machine(_ name: String, _ sources: SourceDisks) throws -> LiveMachine {
+            LiveMachine(
+                name: name,
+                boot: .kernel(try LiveSystem(), arguments: LabRun.arguments("free_space=keep"), root: .cd),
+                disks: sources.disks, devices: LabHardware.megasas(2))
+        }
+
+        /// Waits until an image on the server holds so much: the copy is under way.
+        private func waitForData(_ run: LabRun, mebibytes: Int) throws {
+            try run.network.output(
+                "python3", ["\(Fixtures.folder)/wait-for-data", run.server.folder, "\(mebibytes << 20)", "900"])
+        }
+
+        /// The next boot goes on where the last one ended.
+        @Test func aPowerCutIsResumed() throws {
+            let sources = try SourceDisks.samples(2, mebibytes: 160, content: 120)
+            let run = try LabRun()
+            let machine = try machine("power cut", sources)
+            let running = try machine.start(in: run.network)
+            try waitForData(run, mebibytes: 64)
+            try running.cutPower()
+            running.report("power cut")
+            #expect(try sources.areUntouched())
+            #expect(try run.server.clones().isEmpty)
+
+            try run.clone(machine, sources)
+            let clone = try run.verifiedClone()
+            try clone.expectContent(of: zip(["LABD0", "LABD1"], sources.disks).map { ($0, $1.path) })
+            let events = try run.network.output("cat", ["\(clone.folder)/\(CloneEvent.fileName)"])
+            #expect(events.contains(CloneEvent.Kind.captureResumed.rawValue))
+        }
+
+        @Test func aServerThatGoesAndComesBackIsWaitedFor() throws {
+            let sources = try SourceDisks.samples(2, mebibytes: 160, content: 120)
+            let run = try LabRun()
+            let console = try run.clone(try machine("NFS server restarted", sources), sources) { running in
+                try waitForData(run, mebibytes: 48)
+                run.server.stop()
+                // Long enough for the agent to tell of it.
+                try running.console.expect("not answer", "not responding", within: 300)
+                try run.server.start()
+            }
+            #expect(console.contains("coldclone auto: done: "))
+            let clone = try run.verifiedClone()
+            try clone.expectContent(of: zip(["LABD0", "LABD1"], sources.disks).map { ($0, $1.path) })
+        }
+    }
+}

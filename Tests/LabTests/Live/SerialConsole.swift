@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+internal import Synchronization
+internal import TestSupport
+
+/// A machine's serial console: what it says, and what is typed at it.
+final class SerialConsole: Sendable {
+    private struct State {
+        /// Everything said, without escape sequences and carriage returns.
+        var text: [UInt8] = []
+        /// How much of it earlier waits have taken.
+        var taken = 0
+        var filter = EscapeFilter()
+        var hasEnded = false
+        var commands = 0
+    }
+
+    private let stream: UnixStream
+    private let state = Mutex(State())
+
+    /// Words with which no machine's story goes on.
+    private static let disasters = ["Kernel panic - not syncing", "Attempted to kill init", "(initramfs)"]
+
+    init(_ stream: UnixStream) { self.stream = stream }
+
+    /// Everything the machine has said so far.
+    var text: String { state.withLock { String(decoding: $0.text, as: UTF8.self) } }
+
+    /// Types `text`, as it is.
+    func type(_ text: String) throws { try stream.send(Array(text.utf8)) }
+
+    /// Waits until the machine says one of `texts`, after what earlier waits found, and returns the line as far as it
+    /// has come; for a line that ends, `wholeLine` asks for all of it.
+    @discardableResult
+    func expect(_ texts: String..., within seconds: Int, wholeLine: Bool = false) throws -> String {
+        let deadline = Deadline(in: seconds)
+        while true {
+            if let line = state.withLock({ Self.take(texts, wholeLine, from: &$0) }) { return line }
+            if try !listen(before: deadline) {
+                let reason = state.withLock { $0.hasEnded } ? "the machine ended" : "\(seconds) s went by"
+                throw ToolError("\(reason), and the console did not say \(texts):\n\(text.suffix(6000))")
+            }
+        }
+    }
+
+    /// Waits until the machine has ended.
+    func expectEnd(within seconds: Int) throws {
+        let deadline = Deadline(in: seconds)
+        while try listen(before: deadline) {}
+        guard state.withLock({ $0.hasEnded }) else {
+            throw ToolError("the machine did not end within \(seconds) s:\n\(text.suffix(6000))")
+        }
+    }
+
+    /// Runs a command in the shell that waits for one, and returns its exit status and what it printed.
+    func run(_ command: String, within seconds: Int = 120) throws -> (status: Int32?, output: String) {
+        let number = state.withLock { state in
+            state.commands += 1
+            return state.commands
+        }
+        // The marks stand apart in what is typed, so that the echo does not hold them.
+        try type("printf '<%s>\\n' lab\(number); \(command); printf '<%s %s>\\n' end\(number) $?\r")
+        try expect("<lab\(number)>", within: seconds)
+        let start = state.withLock { $0.taken }
+        let line = try expect("<end\(number) ", within: seconds, wholeLine: true)
+        let output = state.withLock { state in
+            String(decoding: state.text[start..<max(start, state.taken - line.utf8.count - 1)], as: UTF8.self)
+        }
+        let status = line.split(separator: " ").last.map { $0.prefix { $0 != ">" } }.flatMap { Int32($0) }
+        return (status, String(output.drop { $0 == "\n" }))
+    }
+
+    /// Takes in what comes next; false when nothing does before `deadline`, or nothing will.
+    private func listen(before deadline: Deadline) throws -> Bool {
+        guard !state.withLock({ $0.hasEnded }), let bytes = try stream.receive(before: deadline) else { return false }
+        try state.withLock { state in
+            state.hasEnded = bytes.isEmpty
+            for byte in bytes where state.filter.passes(byte) { state.text.append(byte) }
+            let recent = String(decoding: state.text.suffix(bytes.count + 200), as: UTF8.self)
+            if let disaster = Self.disasters.first(where: { recent.contains($0) }) {
+                throw ToolError("\(disaster):\n\(String(decoding: state.text, as: UTF8.self).suffix(6000))")
+            }
+        }
+        return !bytes.isEmpty
+    }
+
+    private static func take(_ texts: [String], _ wholeLine: Bool, from state: inout State) -> String? {
+        let rest = state.text[state.taken...]
+        let found = texts.compactMap { first($0, in: rest) }.min { $0.lowerBound < $1.lowerBound }
+        guard let found else { return nil }
+        let start = rest[..<found.lowerBound].lastIndex(of: newline).map { $0 + 1 } ?? rest.startIndex
+        let end = rest[found.upperBound...].firstIndex(of: newline)
+        if wholeLine && end == nil { return nil }
+        state.taken = wholeLine ? (end ?? found.upperBound) : found.upperBound
+        return String(decoding: rest[start..<(end ?? rest.endIndex)], as: UTF8.self)
+    }
+
+    private static let newline = UInt8(ascii: "\n")
+
+    private static func first(_ text: String, in bytes: ArraySlice<UInt8>) -> Range<Int>? {
+        let wanted = Array(text.utf8)
+        guard let head = wanted.first, bytes.count >= wanted.count else { return nil }
+        var at = bytes.startIndex
+        while at <= bytes.endIndex - wanted.count {
+            guard let next = bytes[at...].firstIndex(of: head) else { return nil }
+            if bytes[next...].starts(with: wanted) { return next..<next + wanted.count }
+            at = next + 1
+        }
+        return nil
+    }
+}
+
+/// Lets pass what of a terminal's stream is text.
+///
+/// ECMA-48.
+private struct EscapeFilter {
+    private enum Place { case text, escape, control, string }
+    private var place = Place.text
+
+    mutating func passes(_ byte: UInt8) -> Bool {
+        switch (place, byte) {
+        case (.text, 0x1b): place = .escape
+        case (.text, _): return byte == 0x0a || byte >= 0x20 && byte != 0x7f
+        case (.escape, UInt8(ascii: "[")): place = .control
+        // Operating system commands and their like end with BEL or ESC \.
+        case (.escape, UInt8(ascii: "]")), (.escape, UInt8(ascii: "P")), (.escape, UInt8(ascii: "^")): place = .string
+        case (.escape, 0x20...0x2f): break
+        case (.escape, _): place = .text
+        case (.control, 0x40...0x7e): place = .text
+        case (.control, _): break
+        case (.string, 0x07): place = .text
+        case (.string, 0x1b): place = .escape
+        case (.string, _): break
+        }
+        return false
+    }
+}
