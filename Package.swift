@@ -61,7 +61,11 @@ let package = Package(
             name: "CParted",
             linkerSettings: [.linkedLibrary("parted"), .linkedLibrary("blkid"), .linkedLibrary("uuid")]),
         .systemLibrary(name: "CBlkid", pkgConfig: nil, providers: [.apt(["libblkid-dev", "uuid-dev"])]),
-        .systemLibrary(name: "CISCSI", pkgConfig: nil, providers: [.apt(["libiscsi-dev", "librdmacm-dev"])]),
+        // libiscsi.a reaches iSER through the libraries behind it; the order matters to a static link.
+        .target(
+            name: "CISCSI",
+            linkerSettings: ["iscsi", "rdmacm", "ibverbs", "nl-route-3", "nl-3"].map { .linkedLibrary($0) }
+                + [.unsafeFlags(["-Xlinker", "--wrap=iscsi_process_r2t"])]),
         .systemLibrary(name: "CExt2fs", pkgConfig: nil, providers: [.apt(["libext2fs-dev"])]),
         .systemLibrary(name: "CNTFS", pkgConfig: nil, providers: [.apt(["ntfs-3g-dev"])]),
         .systemLibrary(name: "CDeflate", pkgConfig: nil, providers: [.apt(["libdeflate-dev"])]),
@@ -78,7 +82,8 @@ let package = Package(
         room("Probing", ["BlockIO", "CLinux", "CloneFormat", "DiskLayout", "FileSystems"]),
         room("FileSystems", ["BlockIO", "CExt2fs", "CNTFS", "CZlib", "CZstd"]),
         room("Verification", ["BlockIO", "CloneFormat", "DiskImage", crypto]),
-        room("Capture", ["BlockIO", "CloneFormat", "DiskImage", "DiskLayout", "Verification", crypto]),
+        room(
+            "Capture", ["BlockIO", "CloneFormat", "DiskImage", "DiskLayout", "FileSystems", "Verification", crypto]),
         room("Console", []),
         room("Receiver", ["BlockIO", "CloneFormat", "Verification", crypto, subprocess, system] + service),
         .executableTarget(
@@ -106,7 +111,7 @@ let package = Package(
         tests("ProbingTests", ["BlockIO", "CLinux", "CloneFormat", "Probing", "FileSystems"]),
         tests("DiskLayoutTests", ["BlockIO", "DiskLayout", "FileSystems", system]),
         tests("ISCSITests", ["BlockIO", "ISCSI", system]),
-        tests("FileSystemsTests", ["BlockIO", "FileSystems"]),
+        tests("FileSystemsTests", ["BlockIO", "FileSystems", system]),
         tests(
             "CaptureTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "DiskLayout", "Verification", system]),
         tests("VerificationTests", ["BlockIO", "Capture", "CloneFormat", "DiskImage", "Verification", system]),
@@ -120,13 +125,13 @@ let package = Package(
 // Fuzz targets, for Tests/fuzz only: they need libFuzzer's main, and rooms that tell it which way their code went.
 if Context.environment["COLDCLONE_FUZZ"] != nil {
     let sanitize = ["-sanitize=fuzzer,address"]
-    func fuzzer(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    func fuzzer(_ name: String, _ dependencies: [Target.Dependency], linking: [String] = []) -> Target {
         .executableTarget(
             name: name, dependencies: dependencies + ["CFuzzer"], path: "Tests/Fuzz/\(name)",
             swiftSettings: strict + [.unsafeFlags(sanitize + ["-parse-as-library"])],
-            linkerSettings: [.unsafeFlags(sanitize)])
+            linkerSettings: [.unsafeFlags(sanitize + linking)])
     }
-    let rooms: Set<String> = ["BlockIO", "CloneFormat", "DiskImage", "DiskLayout", "FileSystems"]
+    let rooms: Set<String> = ["BlockIO", "CloneFormat", "DiskImage", "DiskLayout", "FileSystems", "ISCSI"]
     for target in package.targets where rooms.contains(target.name) {
         target.swiftSettings?.append(.unsafeFlags(sanitize))
     }
@@ -138,6 +143,9 @@ if Context.environment["COLDCLONE_FUZZ"] != nil {
         fuzzer("ChunkFileFuzz", ["CZlib", "CloneFormat"]),
         fuzzer("DiskLayoutFuzz", ["BlockIO", "CZlib", "DiskLayout", "FuzzSupport"]),
         fuzzer("FileSystemFuzz", ["BlockIO", "FileSystems", "FuzzSupport"]),
+        // The static library, as in the agent: only there --wrap reaches.
+        fuzzer(
+            "ISCSIFuzz", ["BlockIO", "ISCSI", "TestSupport"], linking: ["-Xlinker", "-l:libiscsi.a"]),
         fuzzer("ManifestFuzz", ["CloneFormat"]),
         fuzzer("Qcow2Fuzz", ["BlockIO", "DiskImage"]),
     ]

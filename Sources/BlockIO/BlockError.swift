@@ -56,6 +56,9 @@ public struct BlockError: Error, Sendable, Hashable, CustomStringConvertible {
     /// Whether there is nothing at the path.
     public var isNotFound: Bool { cause == .system(.noSuchFileOrDirectory) }
 
+    /// Whether the kernel does what was tried, but not with these numbers.
+    public var isInvalidArgument: Bool { cause == .system(.invalidArgument) }
+
     /// Whether the kernel forbids this user what was tried.
     public var isForbidden: Bool { cause == .system(.permissionDenied) || cause == .system(.notPermitted) }
 

@@ -98,6 +98,7 @@ public final class FileSink: BlockSink {
             case .success(0): throw BlockError(.write, name, offset: offset, length: rest.count, .system(.noSpace))
             case .success(let count): done += count
             case .failure(.invalidArgument) where descriptor != self.descriptor: return false
+            case .failure(.notSupported) where descriptor != self.descriptor: return false
             case .failure(let errno):
                 throw BlockError(
                     .write, name, offset: offset + Int64(done), length: rest.count, .system(errno))
@@ -121,6 +122,26 @@ public final class FileSink: BlockSink {
                 throw BlockError(.read, name, offset: offset + Int64(done), length: rest.count, .system(errno))
             }
         }
+    }
+
+    /// Makes `count` bytes at `offset` those at byte `place` of `source`, on the target alone: they share storage, or the
+    /// NFS server copies them.
+    ///
+    /// ioctl(2) `FICLONERANGE`; copy_file_range(2) only on NFS, as elsewhere it saves nothing.
+    /// - Throws: `BlockError` where the target cannot do that; nothing is changed then, or part of the range.
+    public func share(_ source: FileSource, from place: Int64, count: Int, at offset: Int64) throws(BlockError) {
+        let from = source.descriptorForSharing
+        let cloned = retryingOnInterrupt { cl_clone_range(descriptor.rawValue, offset, from, place, Int64(count)) }
+        guard case .failure(let refusal) = cloned else { return }
+        var done = 0
+        while cl_is_on_nfs(descriptor.rawValue) != 0, done < count {
+            let result = retryingOnInterrupt {
+                cl_copy_file_range(descriptor.rawValue, offset + Int64(done), from, place + Int64(done), count - done)
+            }
+            guard case .success(let copied) = result, copied > 0 else { break }
+            done += Int(copied)
+        }
+        guard done == count else { throw BlockError(.write, name, offset: offset, length: count, .system(refusal)) }
     }
 
     /// Sets the file's length in bytes.

@@ -31,6 +31,9 @@ public final class FileSource: BlockSource {
     private let buffered: FileDescriptor
     private let direct: FileDescriptor?
 
+    /// For calls that take the file whose content is to be shared.
+    var descriptorForSharing: Int32 { buffered.rawValue }
+
     /// Whether reads go past the page cache.
     public var isDirect: Bool { direct != nil }
 

@@ -90,6 +90,30 @@ public enum Folder {
         return lstat(path, &status) == 0
     }
 
+    /// Tells whether a directory stands at `path` itself, not behind a symbolic link.
+    ///
+    /// lstat(2).
+    public static func isDirectory(_ path: String) -> Bool { fileType(path) == S_IFDIR }
+
+    /// Tells whether a plain file stands at `path` itself, not behind a symbolic link.
+    ///
+    /// lstat(2).
+    public static func isPlainFile(_ path: String) -> Bool { fileType(path) == S_IFREG }
+
+    private static func fileType(_ path: String) -> mode_t? {
+        var status = stat()
+        return lstat(path, &status) == 0 ? status.st_mode & S_IFMT : nil
+    }
+
+    /// Tells whether two paths lead to one directory.
+    ///
+    /// stat(2).
+    public static func isSame(_ path: String, _ other: String) -> Bool {
+        var (first, second) = (stat(), stat())
+        return stat(path, &first) == 0 && stat(other, &second) == 0 && first.st_dev == second.st_dev
+            && first.st_ino == second.st_ino
+    }
+
     /// Returns the number of the device that the file system of `path` is on.
     ///
     /// stat(2).
@@ -97,6 +121,24 @@ public enum Folder {
         var status = stat()
         if stat(path, &status) != 0 { throw BlockError(.query, path, .system(.current)) }
         return UInt64(status.st_dev)
+    }
+
+    /// Tells whether `path` is on a local file system that grants direct I/O and may gain from it: ext2/3/4 or XFS.
+    ///
+    /// statfs(2).
+    public static func isOnPlainDiskFileSystem(_ path: String) throws(BlockError) -> Bool {
+        let magic = cl_file_system_magic(path)
+        guard magic >= 0 else { throw BlockError(.query, path, .system(.current)) }
+        return [0xef53, 0x5846_5342].contains(magic)
+    }
+
+    /// Returns the path of `path` without symbolic links and dots.
+    ///
+    /// realpath(3).
+    public static func realPath(_ path: String) throws(BlockError) -> String {
+        guard let resolved = realpath(path, nil) else { throw BlockError(.query, path, .system(.current)) }
+        defer { free(resolved) }
+        return String(cString: resolved)
     }
 
     /// Returns the bytes that an unprivileged writer can still store in `path`.

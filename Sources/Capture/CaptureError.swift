@@ -16,6 +16,8 @@ public enum CaptureError: Error, Sendable, Hashable, CustomStringConvertible {
     case invalid(String, hint: String?)
     /// Somebody asked to stop; what is in `folder` has no manifest.
     case cancelled(folder: String)
+    /// Something failed after the clone in `folder` was begun: what is there can be gone on with.
+    indirect case interrupted(folder: String, CaptureError)
     /// There is nothing in `folder` that a capture could go on with.
     case notResumable(folder: String, reason: String)
 
@@ -26,8 +28,18 @@ public enum CaptureError: Error, Sendable, Hashable, CustomStringConvertible {
         case .image(let error): return error.description
         case .format(let error): return error.description
         case .invalid(let reason, _): return reason
+        case .interrupted(_, let error): return error.description
         case .cancelled(let folder): return "cancelled: \(folder) is incomplete and has no manifest"
         case .notResumable(let folder, let reason): return "cannot resume \(folder): \(reason)"
+        }
+    }
+
+    /// What the kernel refused, where that was the cause.
+    public var blockError: BlockError? {
+        switch self {
+        case .io(let error), .image(.io(let error)): return error
+        case .interrupted(_, let error): return error.blockError
+        default: return nil
         }
     }
 
@@ -39,6 +51,9 @@ public enum CaptureError: Error, Sendable, Hashable, CustomStringConvertible {
         case .format(let error): return error.hint
         case .invalid(_, let hint): return hint
         case .cancelled(let folder): return "coldclone capture --resume \(folder) continues it"
+        case .interrupted(let folder, let error):
+            let rest = "coldclone capture --resume \(folder) goes on"
+            return error.hint.map { "\($0); then \(rest)" } ?? rest
         case .notResumable: return "capture again, into a new clone"
         }
     }

@@ -21,6 +21,8 @@ public struct CaptureOptions: Sendable, Hashable {
     public var jobs: Int?
     /// Whether images are written past the page cache, where the target grants that.
     public var writesDirect: Bool
+    /// Whether it is found out at the begin of a long capture if `writesDirect` pays.
+    public var choosesDirect = false
     /// How often bad sectors are read again after all else.
     public var retries = 1
     /// Longest time that is spent on a disk's bad places; nil for as long as it takes.
@@ -31,6 +33,8 @@ public struct CaptureOptions: Sendable, Hashable {
     public var adaptsCompression = false
     /// Most disks that are captured at the same time, each of another lane.
     public var parallelDisks = 4
+    /// Most bytes of content that an interruption may cost, of all disks together: 64 MiB.
+    public var interruptionCost = 64 << 20
     /// Number of captures that share memory and what an interruption may cost.
     var sharers = 1
 
@@ -55,7 +59,7 @@ public struct CaptureOptions: Sendable, Hashable {
     /// a unit and, compressing, as much again. What is in flight is done again after an interruption, and is bounded.
     func threadCount(unitLength: Int) -> Int {
         let perThread = unitLength * (compression == .none ? 1 : 2)
-        let affordable = max(min(memoryLimit / perThread, CheckpointLog.maximumLoss / 2 / unitLength) / sharers, 1)
+        let affordable = max(min(memoryLimit / perThread, interruptionCost / 2 / unitLength) / sharers, 1)
         return min(jobs ?? min(max(ParallelWork.processorCount * 4, 8), 64), affordable)
     }
 }
@@ -74,6 +78,10 @@ public struct CaptureDisk: Sendable {
     public var lane: String
     /// What lies where, for telling what a loss means; empty where nobody looked.
     public var places: [VolumePlace] = []
+    /// How it is read best.
+    public var access = AccessPattern.parallel
+    /// What an earlier clone has of it.
+    var base: BaseDisk?
 
     /// Makes a disk to be captured.
     public init(name: String, source: any BlockSource, map: AllocationMap? = nil, lane: String = "") {
@@ -101,15 +109,20 @@ extension CaptureOptions {
             }
             guard format == .qcow2 else { continue }
             do throws(ImageError) {
-                try Qcow2Writer.check(qcow2Options, diskLength: disk.source.lengthInBytes)
+                try Qcow2Writer.check(qcow2Options(of: disk), diskLength: disk.source.lengthInBytes)
             } catch {
                 throw .image(error)
             }
         }
     }
 
-    /// The options of a qcow2 image.
-    var qcow2Options: Qcow2Writer.Options {
-        .init(clusterSize: clusterSize, compression: compression, level: level)
+    /// The options of the qcow2 image of `disk`.
+    func qcow2Options(of disk: CaptureDisk) -> Qcow2Writer.Options {
+        .init(clusterSize: clusterSize, compression: compression, level: level, backing: disk.overlaid?.backing)
     }
+}
+
+extension CaptureDisk {
+    /// The earlier clone's disk that an overlay leaves content to; nil when the image is to hold everything.
+    var overlaid: BaseDisk? { base?.kind == .overlay ? base : nil }
 }

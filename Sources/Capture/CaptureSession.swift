@@ -37,12 +37,15 @@ struct CaptureSession {
             if cancellation.isCancelled { throw .cancelled(folder: folder) }
             events.append(CloneEvent(.captureFinished, bytesRead: progress.bytesRead))
             events.synchronize()
-            return CloneCapture.Outcome(folder: folder, manifest: try finish(records))
+            return CloneCapture.Outcome(folder: folder, manifest: try finish(tellLosses(records)))
         } catch {
             let isCancelled = if case .cancelled = error { true } else { false }
             events.append(CloneEvent(isCancelled ? .captureCancelled : .captureFailed, message: error.description))
             events.synchronize()
-            throw error
+            switch error {
+            case .io, .image(.io): throw .interrupted(folder: folder, error)
+            default: throw error
+            }
         }
     }
 
@@ -73,7 +76,7 @@ struct CaptureSession {
             let problems: [Problem]
             do throws(VerificationError) {
                 problems = try CloneVerification(folder: folder).problems(
-                    of: record, cloneUuid: journal.cloneUuid, cancellation: cancellation)
+                    of: record, cloneUuid: journal.cloneUuid, base: journal.base, cancellation: cancellation)
             } catch {
                 if cancellation.isCancelled { throw .cancelled(folder: folder) }
                 throw .notResumable(folder: folder, reason: error.description)
@@ -91,12 +94,12 @@ struct CaptureSession {
     /// Returns what there is to read, for the estimate.
     private func bytesToRead() throws(CaptureError) -> Int64 {
         var total: Int64 = 0
-        do throws(BlockError) {
-            for disk in disks { total += try DiskExtents(disk).bytesToRead() }
-        } catch {
-            throw .io(error)
-        }
+        for disk in disks { total += try Self.bytesToRead(of: disk) }
         return total
+    }
+
+    private static func bytesToRead(of disk: CaptureDisk) throws(CaptureError) -> Int64 {
+        do throws(BlockError) { return try DiskExtents(disk).bytesToRead() } catch { throw .io(error) }
     }
 
     /// What the disks' threads share.
@@ -130,6 +133,12 @@ struct CaptureSession {
         // One that fails stops the others: what they have is kept for a resumption.
         session.cancellation = cancellation.makeChild()
         let work = (session: session, lanes: lanes)
+        if options.choosesDirect {
+            var toRead: Int64 = 0
+            for order in lanes.joined() { toRead += try Self.bytesToRead(of: disks[order]) }
+            let trial = DirectWriteTrial(folder: folder, cancellation: cancellation)
+            session.options.writesDirect = trial.pays(bytesToRead: toRead, options)
+        }
         let pacer = options.rateLimit.map { Pacer(bytesPerSecond: $0, cancellation: work.session.cancellation) }
         let records = Dictionary(kept.enumerated().map { ($0.offset, $0.element) }) { $1 }
         let shared = Mutex(Shared(journal: journal, records: records))
@@ -198,8 +207,22 @@ struct CaptureSession {
                 read: result.bytesRead, skipped: length - result.bytesRead - unreadable, unreadable: unreadable),
             skipped: result.skipped.totals, skippedExtents: result.skipped.extents,
             unreadable: Array(result.unreadable.prefix(Manifest.maximumListedExtents)))
+        record.base = disk.base.map {
+            DiskBaseRecord(
+                imageFile: $0.record.image.file, imageFormat: $0.record.image.format,
+                contentDigest: $0.record.contentDigest, equalBytes: result.equalBytes)
+        }
         record.losses = LossMap.losses(result.unreadable, in: disk.places)
         return record
+    }
+
+    /// Tells what files lost, as long as it takes or the time for bad places is.
+    private func tellLosses(_ records: [DiskRecord]) -> [DiskRecord] {
+        let deadline = options.recoveryTimeLimit.map { ContinuousClock.now + $0 }
+        let cancellation = cancellation
+        return LossMap.tell(records, of: disks) {
+            !cancellation.isCancelled && deadline.map { ContinuousClock.now < $0 } ?? true
+        }
     }
 
     /// Writes the list of all that is missing, for people and for GNU ddrescue.
@@ -243,6 +266,7 @@ struct CaptureSession {
             cloneId: journal.cloneId, cloneUuid: journal.cloneUuid, machine: journal.machine, agent: agent,
             startedAt: journal.startedAt, finishedAt: Timestamp().rfc3339, disks: records)
         manifest.freeSpace = journal.freeSpace
+        manifest.base = journal.base
         let inventory = journal.machine.inventory ?? Machine()
         let domain = Array(DomainXML(cloneId: manifest.cloneId, machine: inventory, disks: records).text.utf8)
         manifest.domainDigest = Digest(of: domain)

@@ -10,9 +10,6 @@ internal import DiskImage
 /// and then says so in the journal, while the others go on; they wait only when they are too far ahead of it, so that
 /// what an interruption costs is bounded.
 final class CheckpointLog: Sendable {
-    /// Bytes of content that an interruption may cost: half of it in flight, half written and not yet durable.
-    static let maximumLoss = 64 << 20
-
     private struct State {
         var finished: [Int: (unit: DiskJournal.Unit, count: Int)] = [:]
         /// Ticket of the first unit that is not durable.
@@ -45,12 +42,15 @@ final class CheckpointLog: Sendable {
     /// Continues `journal`, of which `journalEnd` bytes are good, behind the unit with ticket `firstTicket` - 1.
     ///
     /// - Parameters:
+    ///   - maximumLoss: bytes of content that an interruption may cost: half of it in flight, half written and not yet
+    ///     durable.
     ///   - inFlight: bytes of units that threads hold at most.
     ///   - sharers: captures that are interrupted together.
     init(
-        journal: FileSink, journalEnd: Int64, firstTicket: Int, image: any BlockSink, inFlight: Int64, sharers: Int = 1
+        journal: FileSink, journalEnd: Int64, firstTicket: Int, image: any BlockSink, maximumLoss: Int,
+        inFlight: Int64, sharers: Int = 1
     ) {
-        let share = Int64(Self.maximumLoss / max(sharers, 1))
+        let share = Int64(maximumLoss / max(sharers, 1))
         maximumLag = max(share - inFlight, share / 2)
         self.journal = journal
         self.image = image

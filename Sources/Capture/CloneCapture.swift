@@ -12,14 +12,18 @@ public struct CloneCapture: Sendable {
     private let agent: Program
     private let options: CaptureOptions
     private let freeSpace: FreeSpaceRecord?
+    private let base: CaptureBase?
 
     /// Prepares the capture of `disks`, in the machine's order, into a new folder below `target`, which exists.
     ///
-    /// - Parameter freeSpace: what became of free space, for the manifest.
+    /// - Parameters:
+    ///   - freeSpace: what became of free space, for the manifest.
+    ///   - base: an earlier clone below `target`, of which only the changes are stored.
     public init(
         disks: [CaptureDisk], target: String, machine: MachineIdentity, agent: Program, options: CaptureOptions,
-        freeSpace: FreeSpaceRecord? = nil
+        freeSpace: FreeSpaceRecord? = nil, base: CaptureBase? = nil
     ) {
+        self.base = base
         self.freeSpace = freeSpace
         self.disks = disks
         self.target = target
@@ -45,6 +49,7 @@ public struct CloneCapture: Sendable {
     public func run(
         progress: CaptureProgress, cancellation: CancellationFlag, preceding: [CloneEvent] = []
     ) throws(CaptureError) -> Outcome {
+        let disks = try base?.applied(to: disks, machine: machine, options: options) ?? disks
         try options.check(disks)
         let started = Timestamp()
         let name = FileName.sanitize(machine.name, fallback: "machine")
@@ -59,6 +64,7 @@ public struct CloneCapture: Sendable {
                     identity: DiskIdentity.digest(of: $0.source), allocation: $0.map?.digest)
             })
         journal.freeSpace = freeSpace
+        journal.base = base?.record
         if options.adaptsCompression { journal.adaptsCompression = true }
         let session = CaptureSession(
             folder: "\(target)/\(id)", journal: journal, disks: disks, agent: agent, options: options,

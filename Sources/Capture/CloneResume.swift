@@ -68,6 +68,10 @@ public struct CloneResume: Sendable {
         options.adaptsCompression = journal.adaptsCompression ?? false
         options.level = journal.level
         options.clusterSize = journal.clusterSizeInBytes
+        if let record = journal.base {
+            disks = try CaptureBase(of: folder, record).applied(
+                to: disks, machine: journal.machine, options: options)
+        }
         try options.check(disks)
         let events: EventLog
         do throws(BlockError) { events = try EventLog(resuming: folder) } catch { throw .io(error) }

@@ -14,6 +14,8 @@ final class DiskCapture: Sendable {
         var header: ChunkFileHeader
         var summary: ImageSummary
         var bytesRead: Int64
+        /// Bytes with content that are the same in the base.
+        var equalBytes: Int64
         var skipped: SkippedList
         /// What could not be read, ascending.
         var unreadable: [ByteRange]
@@ -42,6 +44,10 @@ final class DiskCapture: Sendable {
     private let options: CaptureOptions
     private let folder: String
     private let pacer: Pacer?
+    private let gate: ReadGate
+    private let base: BaseDisk?
+    /// Bytes with content that are the same in the base.
+    private let equalBytes: Atomic<Int64>
     /// Threads that are about to give content to the target, or wait until it has it.
     private let writing = Atomic<Int>(0)
 
@@ -51,8 +57,11 @@ final class DiskCapture: Sendable {
     init(
         disk: DiskExtents, writer: any ImageWriter, chunkFile: ChunkFileWriter, options: CaptureOptions,
         folder: String, progress: CaptureProgress, cancellation: CancellationFlag, checkpoints: CheckpointLog? = nil,
-        resumed: ResumedDisk? = nil, pacer: Pacer? = nil
+        resumed: ResumedDisk? = nil, pacer: Pacer? = nil, base: BaseDisk? = nil, parallelReads: Int? = nil
     ) {
+        gate = ReadGate(parallelReads)
+        self.base = base
+        equalBytes = Atomic(resumed?.equalBytes ?? 0)
         self.pacer = pacer
         self.checkpoints = checkpoints
         source = disk.source
@@ -95,6 +104,7 @@ final class DiskCapture: Sendable {
         let (bytesRead, skipped) = cursor.withLock { ($0.bytesToRead, $0.skipped) }
         return Result(
             header: header, summary: summary, bytesRead: bytesRead - unreadable.totalLength,
+            equalBytes: equalBytes.load(ordering: .relaxed),
             skipped: skipped, unreadable: unreadable.ranges)
     }
 
@@ -137,12 +147,12 @@ final class DiskCapture: Sendable {
     private func work() throws(CaptureError) {
         let unit: ImageUnit
         do throws(ImageError) { unit = try writer.makeUnit() } catch { throw .image(error) }
-        while let next = try nextUnit() {
-            let missing = try fill(unit, from: next)
+        while let (next, missing) = try readNext(into: unit) {
             unit.storesAll = !missing.isEmpty
             // Half of the threads wait for the target: what is compressed now costs nobody time.
             unit.skipsCompression = options.adaptsCompression && writing.load(ordering: .relaxed) * 2 < threads
             let digests = chunkDigests(unit)
+            try compare(unit, digests)
             do throws(ImageError) { try writer.prepare(unit) } catch { throw .image(error) }
             guard turnstile.enter(next.ticket) else { return }
             let slot = try place(unit, digests)
@@ -159,6 +169,30 @@ final class DiskCapture: Sendable {
                 try postpone(DeferredUnit(place: unit.place, slot: slot, missing: missing))
             }
         }
+    }
+
+    /// Takes the next unit and reads it, in the order of the disk where that matters; nil at its end.
+    private func readNext(
+        into unit: ImageUnit
+    ) throws(CaptureError) -> (next: UnitCursor.Unit, missing: [ByteRange])? {
+        try gate.pass { () throws(CaptureError) in
+            guard let next = try nextUnit() else { return nil }
+            return (next, try fill(unit, from: next))
+        }
+    }
+
+    /// Notes what of the unit is the same in the base.
+    private func compare(_ unit: ImageUnit, _ digests: [Digest?]) throws(CaptureError) {
+        guard let base else { return }
+        let first = Int(unit.offset / Int64(Chunk.size))
+        let states: [BackingState]
+        do throws(BlockError) { states = try base.states(from: first, digests) } catch { throw .io(error) }
+        unit.backing = base.kind == .overlay ? states : []
+        unit.donor = base.shared
+        unit.sharedChunks = unit.storesAll ? [] : states.map { $0 == .equal }
+        // What could not be read whole is stored whole.
+        guard !unit.storesAll else { return }
+        equalBytes.wrappingAdd(base.equalBytes(from: first, digests, states), ordering: .relaxed)
     }
 
     private func nextUnit() throws(CaptureError) -> UnitCursor.Unit? {

@@ -12,10 +12,13 @@ struct DiskExtents {
     let source: any BlockSource
     /// What is not read although the source has it; nil for nothing.
     let map: AllocationMap?
+    /// The disk of an earlier clone that the image is an overlay of: its content must be covered where this has none.
+    let overlaid: BaseDisk?
 
-    init(_ disk: CaptureDisk) { self.init(source: disk.source, map: disk.map) }
+    init(_ disk: CaptureDisk) { self.init(source: disk.source, map: disk.map, overlaid: disk.overlaid) }
 
-    init(source: any BlockSource, map: AllocationMap? = nil) {
+    init(source: any BlockSource, map: AllocationMap? = nil, overlaid: BaseDisk? = nil) {
+        self.overlaid = overlaid
         self.source = source
         self.map = map
     }

@@ -47,12 +47,14 @@ struct DiskFiles {
     ) throws(BlockError) -> Result<DiskCapture, CaptureError> {
         let image = try FileSink(resuming: imagePath, direct: options.writesDirect)
         let probe: any ImageWriter
-        do throws(CaptureError) { probe = try makeWriter(image) } catch { return .failure(error) }
+        // Units as the earlier run cut them, whatever the source is read by now.
+        let unitLength = DiskResume.unitLength(ofJournal: journalPath)
+        do throws(CaptureError) { probe = try makeWriter(image, unitLength) } catch { return .failure(error) }
         let threads = options.threadCount(unitLength: probe.unitLength)
         guard
             let resume = DiskResume(
                 path: journalPath, cloneUUID: cloneUUID, diskLength: length, unitLength: probe.unitLength,
-                threads: threads, cancellation: cancellation)
+                threads: threads, base: disk.base, cancellation: cancellation)
         else { return try begin(progress, cancellation, pacer) }
         let state: DiskResume.State
         do throws(CaptureError) { state = try resume.verify(probe) } catch { return .failure(error) }
@@ -68,7 +70,7 @@ struct DiskFiles {
         _ cancellation: CancellationFlag, _ pacer: Pacer?
     ) throws(BlockError) -> Result<DiskCapture, CaptureError> {
         let writer: any ImageWriter
-        do throws(CaptureError) { writer = try makeWriter(image) } catch { return .failure(error) }
+        do throws(CaptureError) { writer = try makeWriter(image, resume?.unitLength) } catch { return .failure(error) }
         var chunks = ChunkFileWriter(try FileSink(creating: chunkPath), cloneUUID: cloneUUID, diskLength: length)
         let journal =
             resume == nil ? try FileSink(creating: journalPath) : try FileSink(resuming: journalPath)
@@ -91,20 +93,22 @@ struct DiskFiles {
         let inFlight = Int64(options.threadCount(unitLength: writer.unitLength) * writer.unitLength)
         let checkpoints = CheckpointLog(
             journal: journal, journalEnd: state.journalEnd, firstTicket: state.unitCount, image: image,
-            inFlight: inFlight, sharers: options.sharers)
+            maximumLoss: options.interruptionCost, inFlight: inFlight, sharers: options.sharers)
         return .success(
             DiskCapture(
                 disk: DiskExtents(disk), writer: writer, chunkFile: chunks, options: options, folder: folder,
                 progress: progress, cancellation: cancellation, checkpoints: checkpoints, resumed: resumed,
-                pacer: pacer))
+                pacer: pacer, base: disk.base, parallelReads: disk.access.parallelReads))
     }
 
-    private func makeWriter(_ sink: FileSink) throws(CaptureError) -> any ImageWriter {
+    private func makeWriter(_ sink: FileSink, _ unitLength: Int?) throws(CaptureError) -> any ImageWriter {
+        let unitLength = unitLength ?? disk.access.requestLength
         switch options.format {
-        case .raw: return RawImageWriter(sink, diskLength: length)
+        case .raw: return RawImageWriter(sink, diskLength: length, unitLength: unitLength)
         case .qcow2:
             do throws(ImageError) {
-                return try Qcow2Writer(sink, diskLength: length, options: options.qcow2Options)
+                return try Qcow2Writer(
+                    sink, diskLength: length, options: options.qcow2Options(of: disk), unitLength: unitLength)
             } catch {
                 throw .image(error)
             }

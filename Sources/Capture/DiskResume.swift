@@ -20,12 +20,14 @@ struct DiskResume {
     private let file: FileSource
     private let journal: DiskJournal
     private let threads: Int
+    /// The disk in an earlier clone.
+    private let base: BaseDisk?
     private let cancellation: CancellationFlag
 
     /// Opens the journal at `path`; nil when there is none that belongs to the clone and the disk.
     init?(
         path: String, cloneUUID: [UInt8], diskLength: Int64, unitLength: Int, threads: Int,
-        cancellation: CancellationFlag
+        base: BaseDisk? = nil, cancellation: CancellationFlag
     ) {
         guard let file = try? FileSource(path, direct: .never), file.lengthInBytes >= DiskJournal.headerLength,
             let bytes = try? file.bytes(at: 0, count: DiskJournal.headerLength),
@@ -35,7 +37,20 @@ struct DiskResume {
         self.file = file
         self.journal = journal
         self.threads = threads
+        self.base = base
         self.cancellation = cancellation
+    }
+
+    /// Guest bytes a unit of the earlier run.
+    var unitLength: Int { journal.unitLength }
+
+    /// Returns how many guest bytes a unit of the journal at `path` has; nil for one that this release never writes.
+    static func unitLength(ofJournal path: String) -> Int? {
+        guard let file = try? FileSource(path, direct: .never), file.lengthInBytes >= DiskJournal.headerLength,
+            let bytes = try? file.bytes(at: 0, count: DiskJournal.headerLength),
+            let journal = try? DiskJournal(decodingHeader: bytes, file: path)
+        else { return nil }
+        return [1 << 20, 2 << 20, 4 << 20].contains(journal.unitLength) ? journal.unitLength : nil
     }
 
     /// Walks the journal's units in order; stops behind `limit` units or at the first checkpoint that is not whole.
@@ -117,9 +132,19 @@ struct DiskResume {
     }
 
     /// Tells whether every chunk in `memory` is what the journal says; of places not read there is no saying.
+    ///
+    /// What is left to the base is as the base's digests say, and is not read: as little as when it was captured.
     private func holds(_ memory: ImageUnit, _ unit: DiskJournal.Unit) -> Bool {
+        let states = unit.missing.isEmpty && base?.kind == .overlay ? try? states(of: unit) : []
+        guard let states else { return false }
         for (index, digest) in unit.digests.enumerated() {
             let start = index * Chunk.size
+            if index < states.count, !stores(unit, start) {
+                guard states[index] == .equal || digest == nil && covers(unit, start, memory.count) else {
+                    return false
+                }
+                continue
+            }
             let chunk = UnsafeRawBufferPointer(
                 memory.content.bytes.part(start, min(Chunk.size, memory.count - start)))
             // A place that was tried again in vain, or with success, has been written since.
@@ -135,6 +160,40 @@ struct DiskResume {
             }
         }
         return true
+    }
+
+    /// Compares the unit's digests with the base's; nothing without one.
+    private func states(of unit: DiskJournal.Unit) throws(BlockError) -> [BackingState] {
+        try base?.states(from: unit.index * (journal.unitLength / Chunk.size), unit.digests) ?? []
+    }
+
+    /// Returns the bytes of `unit` that are the same in the base.
+    func equalBytes(of unit: DiskJournal.Unit) throws(CaptureError) -> Int64 {
+        guard let base, unit.missing.isEmpty else { return 0 }
+        do throws(BlockError) {
+            let first = unit.index * (journal.unitLength / Chunk.size)
+            return base.equalBytes(from: first, unit.digests, try states(of: unit))
+        } catch {
+            throw .io(error)
+        }
+    }
+
+    /// Tells whether anything of the chunk at byte `start` of `unit` is stored in the image itself.
+    private func stores(_ unit: DiskJournal.Unit, _ start: Int) -> Bool {
+        unit.pieces.contains { piece in
+            // A compressed cluster is all of a unit of 2 MiB, or lies in one chunk.
+            let length = !piece.isPacked ? piece.count : journal.unitLength > Chunk.size ? journal.unitLength : 1
+            return !piece.isZero && piece.offset < start + Chunk.size && piece.offset + length > start
+        }
+    }
+
+    /// Tells whether zeros are noted over all of the chunk at byte `start` of `unit`, which has `count` bytes.
+    private func covers(_ unit: DiskJournal.Unit, _ start: Int, _ count: Int) -> Bool {
+        var end = start
+        for piece in unit.pieces where piece.isZero && piece.offset <= end && piece.offset + piece.count > end {
+            end = piece.offset + piece.count
+        }
+        return end >= min(start + Chunk.size, count)
     }
 
     /// Returns what is stored of `unit`, as the image's writer takes it.
@@ -153,7 +212,9 @@ extension DiskJournal {
         let offset = Int64(unit.index) * Int64(unitLength)
         return UnitPlacement(
             offset: offset, count: Int(min(Int64(unitLength), diskLength - offset)),
-            pieces: unit.pieces.map { .init(offset: $0.offset, count: $0.count, isPacked: $0.isPacked) })
+            pieces: unit.pieces.map {
+                .init(offset: $0.offset, count: $0.count, isPacked: $0.isPacked, isZero: $0.isZero)
+            })
     }
 
     /// Makes the record of a unit that is written.
@@ -162,7 +223,9 @@ extension DiskJournal {
     ) -> Unit {
         Unit(
             index: Int(placement.offset / Int64(unitLength)),
-            pieces: placement.pieces.map { .init(offset: $0.offset, count: $0.count, isPacked: $0.isPacked) },
+            pieces: placement.pieces.map {
+                .init(offset: $0.offset, count: $0.count, isPacked: $0.isPacked, isZero: $0.isZero)
+            },
             digests: digests, missing: missing)
     }
 }

@@ -14,6 +14,8 @@ struct ResumedDisk: Sendable {
     var deferred: [DeferredUnit] = []
     /// A place that was readable.
     var knownGood: ByteRange?
+    /// Bytes with content that are the same in the base.
+    var equalBytes: Int64 = 0
 
     /// Gives the units of `state` their places again in `writer`, and their digests in `chunks`.
     ///
@@ -26,6 +28,7 @@ struct ResumedDisk: Sendable {
         var cursor = UnitCursor(disk, unitLength: writer.unitLength)
         var deferred: [DeferredUnit] = []
         var knownGood: ByteRange?
+        var equalBytes: Int64 = 0
         try resume.replay(state.unitCount) { (unit) throws(CaptureError) in
             let next: UnitCursor.Unit?
             do throws(BlockError) { next = try cursor.next() } catch { throw .io(error) }
@@ -38,6 +41,7 @@ struct ResumedDisk: Sendable {
             do throws(ImageError) { place = try writer.replay(resume.placement(of: unit)) } catch {
                 throw .image(error)
             }
+            equalBytes += try resume.equalBytes(of: unit)
             var slot: Int?
             for (index, digest) in unit.digests.enumerated() {
                 guard let digest else { continue }
@@ -60,6 +64,7 @@ struct ResumedDisk: Sendable {
         self.cursor = cursor
         self.deferred = deferred
         self.knownGood = knownGood
+        self.equalBytes = equalBytes
     }
 }
 

@@ -45,7 +45,7 @@ public struct ThroughputMeasurement: Sendable {
     /// - Returns: the rate over all stretches, and up to 32 MiB of content, evenly from what was read.
     /// - Throws: `CaptureError` for a read that fails.
     public func read(
-        _ disk: CaptureDisk, threads: Int = 8
+        _ disk: CaptureDisk
     ) throws(CaptureError) -> (throughput: Throughput, sample: [UInt8]) {
         let stretches: Int64 = 3
         let stretchLength = disk.source.lengthInBytes / stretches
@@ -54,7 +54,7 @@ public struct ThroughputMeasurement: Sendable {
         for index in 0..<stretches {
             let start = stretchLength * index / Int64(Self.blockLength) * Int64(Self.blockLength)
             let limit = min(stretchLength, 2 << 30)
-            let part = try readStretch(disk, start, limit, threads, samples)
+            let part = try readStretch(disk, start, limit, samples)
             total.bytes += part.bytes
             total.duration += part.duration
         }
@@ -62,9 +62,11 @@ public struct ThroughputMeasurement: Sendable {
     }
 
     private func readStretch(
-        _ disk: CaptureDisk, _ start: Int64, _ limit: Int64, _ threads: Int, _ samples: borrowing Mutex<[UInt8]>
+        _ disk: CaptureDisk, _ start: Int64, _ limit: Int64, _ samples: borrowing Mutex<[UInt8]>
     ) throws(CaptureError) -> Throughput {
         let source = disk.source
+        // As a capture reads: so many, and so much at once.
+        let length = disk.access.requestLength
         let clock = ContinuousClock()
         let begin = clock.now
         let deadline = begin + timeLimit / 3
@@ -72,11 +74,11 @@ public struct ThroughputMeasurement: Sendable {
         let done = Atomic<Int64>(0)
         let failure = Mutex<BlockError?>(nil)
         let collected = Mutex<[UInt8]>([])
-        try Self.parallel(threads) {
-            let buffer = AlignedBuffer(count: Self.blockLength)
+        try Self.parallel(min(disk.access.parallelReads ?? 8, 8)) {
+            let buffer = AlignedBuffer(count: length)
             while !cancellation.isCancelled, clock.now < deadline {
-                let offset = next.add(Int64(Self.blockLength), ordering: .relaxed).oldValue
-                let count = min(Int64(Self.blockLength), min(start + limit, source.lengthInBytes) - offset)
+                let offset = next.add(Int64(length), ordering: .relaxed).oldValue
+                let count = min(Int64(length), min(start + limit, source.lengthInBytes) - offset)
                 guard count > 0 else { return }
                 if let gap = disk.map?.gap(atOrBehind: offset), gap.offset <= offset, gap.end >= offset + count {
                     continue
@@ -90,7 +92,7 @@ public struct ThroughputMeasurement: Sendable {
                 done.add(count, ordering: .relaxed)
                 // Zeros say nothing of how content compresses.
                 guard !UnsafeRawBufferPointer(buffer.prefix(Int(count))).isAllZero else { continue }
-                collected.withLock { if $0.count < 10 << 20 { $0 += buffer.prefix(Int(count)) } }
+                collected.withLock { if $0.count < 10 << 20 { $0 += buffer.prefix(min(Int(count), 1 << 20)) } }
             }
         }
         if let error = failure.withLock({ $0 }) { throw .io(error) }

@@ -23,8 +23,9 @@ internal import CZlib
 ///          8    8  number of the first unit, counted in the order of the disk, from 0 without gaps
 ///         16    4  number of units
 ///         20    …  the units: 8 bytes index on the disk; 4 bytes number of pieces; each 4 bytes offset in the unit and
-///                  4 bytes length, bit 31 set when compressed; 1 byte number of chunks; each 1 byte 0 (zeros) or 1
-///                  followed by its SHA-256; 4 bytes number of ranges not read; each 8 bytes offset, 8 bytes length
+///                  4 bytes length, bit 31 set when compressed, bit 30 when zeros are noted over a base's content;
+///                  1 byte number of chunks; each 1 byte 0 (zeros) or 1 followed by its SHA-256; 4 bytes number of
+///                  ranges not read; each 8 bytes offset, 8 bytes length
 ///       last    4  CRC-32 of everything before it in the checkpoint
 ///
 /// What follows the first damaged or incomplete checkpoint is ignored: it was never promised.
@@ -45,12 +46,15 @@ public struct DiskJournal: Sendable, Hashable {
             public var count: Int
             /// Whether it is compressed.
             public var isPacked: Bool
+            /// Whether nothing is stored, but zeros are noted where a base has content.
+            public var isZero: Bool
 
             /// Makes a piece.
-            public init(offset: Int, count: Int, isPacked: Bool) {
+            public init(offset: Int, count: Int, isPacked: Bool, isZero: Bool = false) {
                 self.offset = offset
                 self.count = count
                 self.isPacked = isPacked
+                self.isZero = isZero
             }
         }
 
@@ -109,7 +113,8 @@ public struct DiskJournal: Sendable, Hashable {
             payload.appendLittleEndian(UInt32(unit.pieces.count))
             for piece in unit.pieces {
                 payload.appendLittleEndian(UInt32(piece.offset))
-                payload.appendLittleEndian(UInt32(piece.count) | (piece.isPacked ? 1 << 31 : 0))
+                payload.appendLittleEndian(
+                    UInt32(piece.count) | (piece.isPacked ? 1 << 31 : 0) | (piece.isZero ? 1 << 30 : 0))
             }
             payload.append(UInt8(unit.digests.count))
             for digest in unit.digests { payload += digest.map { [1] + $0.bytes } ?? [0] }
@@ -189,7 +194,8 @@ public struct DiskJournal: Sendable, Hashable {
         for _ in 0..<pieceCount {
             guard let offset = reader.integer(UInt32.self), let raw = reader.integer(UInt32.self) else { return nil }
             let piece = Unit.Piece(
-                offset: Int(offset), count: Int(raw & 0x7fff_ffff), isPacked: raw & 1 << 31 != 0)
+                offset: Int(offset), count: Int(raw & 0x3fff_ffff), isPacked: raw & 1 << 31 != 0,
+                isZero: raw & 1 << 30 != 0)
             guard piece.offset >= end, piece.count > 0, piece.count <= unitLength - min(piece.offset, unitLength)
             else { return nil }
             end = piece.offset + piece.count

@@ -5,12 +5,14 @@ public struct Journal: Sendable, Hashable, Codable {
     /// File name in the clone's folder.
     public static let fileName = "journal"
     /// The version written, and the newest that is read.
-    public static let currentVersion = FormatVersion(major: 1, minor: 0)
+    public static let currentVersion = FormatVersion(major: 2, minor: 0)
+    /// The version of a capture without a base, which older releases can go on with.
+    public static let baselessVersion = FormatVersion(major: 1, minor: 0)
 
     /// Always `coldclone-journal`.
     public var format = "coldclone-journal"
     /// Version of the format.
-    public var version = Journal.currentVersion
+    public var version = Journal.baselessVersion
     /// Name of the clone's folder.
     public var cloneId: String
     /// Random identity of the clone, RFC 9562 text form.
@@ -34,6 +36,10 @@ public struct Journal: Sendable, Hashable, Codable {
     public var disks: [JournalDisk]
     /// What becomes of free space; nil where nobody looked.
     public var freeSpace: FreeSpaceRecord?
+    /// The earlier clone that the capture is made against; nil for none.
+    public var base: BaseRecord? {
+        didSet { version = base == nil ? Self.baselessVersion : Self.currentVersion }
+    }
     /// Records of the disks that are finished, in the same order.
     public var finished: [DiskRecord] = []
 
@@ -64,12 +70,13 @@ public struct Journal: Sendable, Hashable, Codable {
         guard format == "coldclone-journal" else {
             throw .damaged(file: file, reason: "it is not a coldclone journal")
         }
-        guard version.major == Self.currentVersion.major else {
+        guard (Self.baselessVersion.major...Self.currentVersion.major).contains(version.major) else {
             throw .unsupportedVersion(file: file, version: version, supported: Self.currentVersion)
         }
         guard UUIDText.bytes(cloneUuid) != nil, disks.allSatisfy({ FileName.isSafe($0.name) }),
             finished.count <= disks.count
         else { throw .damaged(file: file, reason: "it has values that no clone can have") }
+        try base?.checkPlausibility(file: file)
         try Manifest.checkPlausibility(of: finished, file: file)
         guard zip(disks, finished).allSatisfy({ $0.name == $1.name && $0.lengthInBytes == $1.lengthInBytes }) else {
             throw .damaged(file: file, reason: "its finished disks are not those it was begun with")

@@ -3,7 +3,7 @@
 /// The clone's description, `manifest.json`: written last, its presence means that the clone is complete.
 public struct Manifest: Sendable, Hashable, Codable {
     /// The version written, and the newest that is read.
-    public static let currentVersion = FormatVersion(major: 1, minor: 0)
+    public static let currentVersion = FormatVersion(major: 1, minor: 1)
     /// File name in the clone's folder.
     public static let fileName = "manifest.json"
     /// Longest manifest that is read, in bytes.
@@ -39,6 +39,8 @@ public struct Manifest: Sendable, Hashable, Codable {
     public var domainDigest: Digest?
     /// What became of free space, volume by volume; nil where nobody looked.
     public var freeSpace: FreeSpaceRecord?
+    /// The earlier clone that this one was made against; nil for none.
+    public var base: BaseRecord?
 
     /// Makes a manifest of the current version, not yet sealed.
     public init(
@@ -144,6 +146,8 @@ public struct DiskRecord: Sendable, Hashable, Codable {
     public var unreadable: [ByteRange]
     /// Partitions and volumes that lost something, and how much; nil where nothing was lost or nobody knows.
     public var losses: [LossRecord]?
+    /// What is the same in the clone's base; nil without one, or when that does not have the disk.
+    public var base: DiskBaseRecord?
 
     /// Makes a disk's record.
     public init(
@@ -270,20 +274,6 @@ public struct SkippedExtent: Sendable, Hashable, Codable {
         self.offset = offset
         self.length = length
         self.reason = reason
-    }
-}
-
-/// What a partition or volume lost.
-public struct LossRecord: Sendable, Hashable, Codable {
-    /// What messages call it; nil for what lies in none.
-    public var volume: String?
-    /// Bytes that could not be read.
-    public var lengthInBytes: Int64
-
-    /// Makes a record.
-    public init(volume: String?, lengthInBytes: Int64) {
-        self.volume = volume
-        self.lengthInBytes = lengthInBytes
     }
 }
 

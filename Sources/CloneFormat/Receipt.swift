@@ -35,6 +35,8 @@ public struct Receipt: Sendable, Hashable, Codable {
     public var problemCount: Int
     /// Things to know that are no fault of the clone.
     public var warnings: [String]
+    /// Clones that this one cannot be read without, the nearest first; nil when it stands alone.
+    public var dependsOn: [BaseRecord]?
 
     /// Most problems that are listed.
     public static let maximumProblems = 1000

@@ -54,6 +54,7 @@ extension Manifest {
         func damaged(_ reason: String) -> FormatError { .damaged(file: file, reason: reason) }
         guard UUIDText.bytes(cloneUuid) != nil else { throw damaged("clone_uuid is not a UUID") }
         guard chunkSizeInBytes == Chunk.size else { throw damaged("chunk_size_in_bytes is not \(Chunk.size)") }
+        try base?.checkPlausibility(file: file)
         try Self.checkPlausibility(of: disks, file: file)
     }
 
@@ -68,6 +69,9 @@ extension Manifest {
             else { throw damaged("disk \(disk.name) has an impossible length") }
             for name in [disk.name, disk.image.file, disk.chunks.file] where !FileName.isSafe(name) {
                 throw damaged("disk \(disk.order) has the unsafe name \(name.debugDescription)")
+            }
+            if let base = disk.base, !FileName.isSafe(base.imageFile) {
+                throw damaged("disk \(disk.order) has a base of the unsafe name \(base.imageFile.debugDescription)")
             }
             guard names.insert(disk.image.file).inserted, names.insert(disk.chunks.file).inserted else {
                 throw damaged("two disks share a file")

@@ -11,6 +11,10 @@ public protocol ImageReader: BlockSource {
     /// stored, or for raw images.
     func clusterOffset(of offset: Int64) throws(BlockError) -> Int64?
 
+    /// Returns the byte in the image file from which `count` guest bytes from `offset` are stored as they are, one behind
+    /// the other; nil when they are not.
+    func storedOffset(of offset: Int64, count: Int) throws(BlockError) -> Int64?
+
     /// Walks the image's own structures and reports every contradiction, as `qemu-img check` would.
     ///
     /// Returns nothing for a clean image and always for raw ones. `report` returns false to end the walk.
@@ -38,11 +42,16 @@ public struct StructureProblem: Sendable, Hashable, CustomStringConvertible {
 public enum DiskImage {
     /// Opens the image in `file`, whose format is known from its manifest or the command line, never guessed.
     ///
+    /// - Parameter backing: the image behind it, for an overlay; nil for an image that must stand alone.
     /// - Throws: `ImageError` for damage or features that are not supported.
-    public static func open(_ file: any BlockSource, format: ImageFormat) throws(ImageError) -> any ImageReader {
+    public static func open(
+        _ file: any BlockSource, format: ImageFormat, backing: BackingImage? = nil
+    ) throws(ImageError) -> any ImageReader {
         switch format {
-        case .raw: return RawImageReader(file)
-        case .qcow2: return try Qcow2Reader(file)
+        case .raw:
+            guard backing == nil else { throw .damaged(path: file.name, offset: nil, reason: "it is no overlay") }
+            return RawImageReader(file)
+        case .qcow2: return try Qcow2Reader(file, backing: backing)
         }
     }
 }

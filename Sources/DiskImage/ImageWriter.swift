@@ -72,6 +72,14 @@ public final class ImageUnit: @unchecked Sendable {
     public var storesAll = false
     /// Whether content is to be stored uncompressed although there is a compressor.
     public var skipsCompression = false
+    /// What each MiB of the content is in the backing image; empty when there is none.
+    public var backing: [BackingState] = []
+    /// An image with the same content in `sharedChunks`, whose storage may be shared; nil for none.
+    public var donor: SharedImage?
+    /// Whether each MiB of the content is the same in the donor.
+    public var sharedChunks: [Bool] = []
+    /// For looking at what is shared.
+    private var comparison: AlignedBuffer?
     /// What is to be stored, ascending.
     var pieces: [Piece] = []
     /// What is to be written where.
@@ -87,6 +95,8 @@ public final class ImageUnit: @unchecked Sendable {
         var count: Int
         /// Byte within the packed buffer when the piece is compressed.
         var packedOffset: Int?
+        /// Whether nothing is stored, but zeros are noted over the backing image's content.
+        var isZero = false
     }
 
     /// One write to the image file.
@@ -121,12 +131,14 @@ public final class ImageUnit: @unchecked Sendable {
     public var placement: UnitPlacement {
         UnitPlacement(
             offset: offset, count: count,
-            pieces: pieces.map { .init(offset: $0.offset, count: $0.count, isPacked: $0.packedOffset != nil) })
+            pieces: pieces.map {
+                .init(offset: $0.offset, count: $0.count, isPacked: $0.packedOffset != nil, isZero: $0.isZero)
+            })
     }
 
-    /// Performs the writes.
+    /// Performs the writes, but for what can be shared with the donor.
     func writeOut(to sink: any BlockSink) throws(ImageError) {
-        for write in writes {
+        for write in donor == nil ? writes : unshared(writes, sink) {
             let buffer = write.isPacked ? packed ?? content : content
             do throws(BlockError) {
                 try sink.write(
@@ -135,5 +147,31 @@ public final class ImageUnit: @unchecked Sendable {
                 throw .io(error)
             }
         }
+    }
+
+    /// Shares what can be shared, MiB by MiB, and returns what is still to be written.
+    private func unshared(_ writes: [Write], _ sink: any BlockSink) -> [Write] {
+        guard let donor, sharedChunks.contains(true) else { return writes }
+        let memory = comparison ?? AlignedBuffer(count: BackingState.length)
+        comparison = memory
+        var rest: [Write] = []
+        for write in writes {
+            var done = 0
+            while done < write.count {
+                let start = write.offset + done
+                let count = min(BackingState.length - start % BackingState.length, write.count - done)
+                let part = Write(
+                    fileOffset: write.fileOffset + Int64(done), offset: start, count: count, isPacked: write.isPacked)
+                let chunk = start / BackingState.length
+                let isShared =
+                    !write.isPacked && chunk < sharedChunks.count && sharedChunks[chunk]
+                    && donor.share(
+                        UnsafeRawBufferPointer(content.bytes.part(start, count)), at: offset + Int64(start), to: sink,
+                        at: part.fileOffset, memory: memory.bytes)
+                if !isShared { rest.append(part) }
+                done += count
+            }
+        }
+        return rest
     }
 }

@@ -58,14 +58,27 @@ struct Qcow2Allocator {
         return fileOffset
     }
 
+    /// Notes that guest cluster `index` reads as zeros, whatever the backing file holds there; in order like the others.
+    mutating func storeZeros(guestCluster index: Int) throws(ImageError) {
+        let table = index / layout.l2Entries
+        if l2Index != table {
+            try flushL2()
+            l2Index = table
+        }
+        l2[index % layout.l2Entries] = Qcow2Layout.zero
+    }
+
     /// Writes what is left, the header last, and returns when all of it is on stable storage.
-    mutating func finish(compression: ImageCompression) throws(ImageError) -> ImageSummary {
+    mutating func finish(
+        compression: ImageCompression, backing: BackingName?
+    ) throws(ImageError) -> ImageSummary {
         try flushL2()
         openOffset = nil
         let l1Offset = allocateClusters(clusters(forEntries: l1.count))
         try writeTable(l1, at: l1Offset)
         let refcountTable = try finishRefcounts()
-        let header = headerCluster(compression: compression, l1Offset: l1Offset, refcountTable: refcountTable)
+        let header = headerCluster(
+            compression: compression, backing: backing, l1Offset: l1Offset, refcountTable: refcountTable)
         let fileLength = nextCluster * clusterSize
         do throws(BlockError) {
             try sink.setLength(fileLength)
@@ -175,12 +188,13 @@ struct Qcow2Allocator {
     }
 
     private func headerCluster(
-        compression: ImageCompression, l1Offset: Int64, refcountTable: (offset: Int64, clusters: Int)
+        compression: ImageCompression, backing: BackingName?, l1Offset: Int64,
+        refcountTable: (offset: Int64, clusters: Int)
     ) -> [UInt8] {
         let header = Qcow2HeaderBytes(
             clusterBits: layout.clusterBits, diskLength: diskLength, l1Entries: l1.count, l1Offset: l1Offset,
             refcountTableOffset: refcountTable.offset, refcountTableClusters: refcountTable.clusters,
-            isZstd: compression == .zstd)
+            isZstd: compression == .zstd, backing: backing)
         return header.cluster
     }
 }

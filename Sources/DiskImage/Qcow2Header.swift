@@ -23,6 +23,14 @@ struct Qcow2Header: Sendable {
     var isDirty: Bool
     /// Snapshots or bitmaps, which hold references of their own.
     var hasForeignReferences: Bool
+    /// What it says of the image behind it.
+    var backing: Backing?
+
+    /// A backing file's name and format, as they stand there.
+    struct Backing: Sendable, Hashable {
+        var file: [UInt8]
+        var format: [UInt8]?
+    }
 
     /// Bytes an L2 entry.
     var l2EntrySize: Int { hasExtendedL2 ? 16 : 8 }
@@ -54,8 +62,9 @@ struct Qcow2Header: Sendable {
     private init(
         version: UInt32, layout: Qcow2Layout, diskLength: Int64, l1: (offset: Int64, entries: Int),
         refcountTable: (offset: Int64, clusters: Int), refcountOrder: Int, features: UInt64, isZstd: Bool,
-        hasForeignReferences: Bool
+        hasForeignReferences: Bool, backing: Backing?
     ) {
+        self.backing = backing
         self.version = version
         self.layout = layout
         self.diskLength = diskLength
@@ -96,7 +105,6 @@ struct Qcow2Header: Sendable {
         guard try word(0) == Qcow2Layout.magic else { throw damaged(0, "it does not begin as a qcow2 image") }
         let version = try word(4)
         guard version == 2 || version == 3 else { throw .unsupported(path: path, feature: "qcow2 version \(version)") }
-        guard try long(8) == 0 else { throw .unsupported(path: path, feature: "a backing file") }
         let clusterBits = try word(20)
         guard (9...21).contains(clusterBits) else {
             throw damaged(20, "a cluster size of 2^\(clusterBits) bytes is not possible")
@@ -118,6 +126,9 @@ struct Qcow2Header: Sendable {
             let extensions = Qcow2HeaderExtensions(
                 bytes, from: headerLength, to: min(bytes.count, layout.clusterSize))
         else { throw damaged(Int64(headerLength), "a header extension runs over the first cluster") }
+        let backing = try Self.backing(bytes, layout, extensions) {
+            damaged(8, "the name of its backing file does not lie within the first cluster")
+        }
         if features & ~Features.known != 0 {
             let bit = (features & ~Features.known).trailingZeroBitCount
             throw .unsupported(path: path, feature: extensions.name(ofIncompatibleFeature: bit))
@@ -155,7 +166,26 @@ struct Qcow2Header: Sendable {
             version: version, layout: layout, diskLength: Int64(size),
             l1: (Int64(l1.offset), Int(l1.entries)), refcountTable: (Int64(table.offset), Int(table.clusters)),
             refcountOrder: Int(refcountOrder), features: features, isZstd: compression == 1,
-            hasForeignReferences: try word(60) != 0 || extensions.hasBitmaps)
+            hasForeignReferences: try word(60) != 0 || extensions.hasBitmaps, backing: backing)
+    }
+}
+
+extension Qcow2Header {
+    /// Returns the backing file's name and format; none where the header names none.
+    ///
+    /// - Throws: what `error` makes, when the name lies elsewhere than in the first cluster, or is too long.
+    private static func backing(
+        _ bytes: UnsafeRawBufferPointer, _ layout: Qcow2Layout, _ extensions: Qcow2HeaderExtensions,
+        _ error: () -> ImageError
+    ) throws(ImageError) -> Backing? {
+        guard let offset: UInt64 = bytes.bigEndian(at: 8), let length: UInt32 = bytes.bigEndian(at: 16) else {
+            throw error()
+        }
+        guard offset != 0 else { return nil }
+        let end = UInt64(min(bytes.count, layout.clusterSize))
+        guard (1...UInt32(BackingName.maximumLength)).contains(length), offset <= end, UInt64(length) <= end - offset
+        else { throw error() }
+        return Backing(file: Array(bytes.part(Int(offset), Int(length))), format: extensions.backingFormat)
     }
 }
 
@@ -165,6 +195,7 @@ struct Qcow2HeaderExtensions {
     private static let bitmaps: UInt32 = 0x2385_2875
 
     private(set) var hasBitmaps = false
+    private(set) var backingFormat: [UInt8]?
     private var names: [Int: String] = [:]
 
     /// Walks the extensions from byte `start`; nil when one runs over `end`, which hides those behind it.
@@ -177,6 +208,7 @@ struct Qcow2HeaderExtensions {
             guard Int(length) <= end - data else { return nil }
             switch type {
             case Self.bitmaps: hasBitmaps = true
+            case Qcow2Layout.backingFormatExtension: backingFormat = Array(bytes.part(data, Int(length)))
             case Self.featureNames: readNames(bytes.part(data, Int(length)))
             default: break
             }

@@ -20,6 +20,8 @@ struct Qcow2Layout: Sendable, Hashable {
     static let offsetMask: UInt64 = 0x00ff_ffff_ffff_fe00
     /// Incompatible feature bit 3: compression is not zlib.
     static let compressionTypeFeature: UInt64 = 1 << 3
+    /// Header extension that names the format of the backing file.
+    static let backingFormatExtension: UInt32 = 0xe279_2aca
 
     /// log2 of the cluster size.
     let clusterBits: Int

@@ -10,15 +10,41 @@ public final class Qcow2Reader: ImageReader {
     let file: any BlockSource
     let header: Qcow2Header
     let tables: Qcow2Tables
+    /// The guest's view of the image behind it.
+    private let backing: (any BlockSource)?
     private let decompressors = Mutex<[ClusterDecompressor]>([])
 
     /// Opens the image in `file`.
     ///
-    /// - Throws: `ImageError` for damage, and for backing files, encryption, external data and unknown features.
-    public init(_ file: any BlockSource) throws(ImageError) {
+    /// - Parameter backing: the image behind it; one that it does not name by just this name is refused.
+    /// - Throws: `ImageError` for damage, and for other backing files, encryption, external data and unknown features.
+    public init(_ file: any BlockSource, backing: BackingImage? = nil) throws(ImageError) {
         self.file = file
         header = try Qcow2Header(reading: file)
+        if let backing {
+            try Self.check(header, against: backing, path: file.name)
+        } else if header.backing != nil {
+            throw .unsupported(path: file.name, feature: "a backing file")
+        }
+        self.backing = backing?.content
         tables = try Qcow2Tables(file, header)
+    }
+
+    /// Checks that the image behind is the one that the header names, as the same format, and as long.
+    private static func check(
+        _ header: Qcow2Header, against backing: BackingImage, path: String
+    ) throws(ImageError) {
+        guard let named = header.backing, named.file == Array(backing.name.file.utf8),
+            named.format == Array(backing.name.format.rawValue.utf8)
+        else {
+            throw .damaged(
+                path: path, offset: 8,
+                reason: "it does not name the \(backing.name.format.rawValue) image "
+                    + "\(backing.name.file) as its backing file")
+        }
+        guard backing.content.lengthInBytes == header.diskLength else {
+            throw .damaged(path: path, offset: 24, reason: "its disk has another length than that of its backing file")
+        }
     }
 
     /// What messages call it: the path.
@@ -42,6 +68,7 @@ public final class Qcow2Reader: ImageReader {
             let part = buffer.part(done, Int(run.length))
             switch run.mapping {
             case .hole: part.clear()
+            case .behind: try readBacking(into: part, at: position)
             case .stored(let fileOffset): try readStored(into: part, at: fileOffset)
             case .compressed(let entry): try readCompressed(entry, into: part, at: position)
             }
@@ -53,13 +80,17 @@ public final class Qcow2Reader: ImageReader {
     public func extent(at offset: Int64) throws(BlockError) -> Extent {
         try checkRange(offset, 1)
         let first = try run(at: offset, limit: lengthInBytes - offset)
+        if case .behind = first.mapping, let backing {
+            let extent = try backing.extent(at: offset)
+            return Extent(offset: offset, length: min(extent.length, first.length), kind: extent.kind)
+        }
         let isHole = first.mapping.isHole
         var end = offset + first.length
         // Bounded, so that one call never walks a whole image.
         var steps = 0
         while end < lengthInBytes, steps < 8192 {
             let next = try run(at: end, limit: lengthInBytes - end)
-            guard next.mapping.isHole == isHole else { break }
+            guard next.mapping.isHole == isHole, !next.mapping.isBehind else { break }
             end += next.length
             steps += 1
         }
@@ -70,11 +101,21 @@ public final class Qcow2Reader: ImageReader {
     public func clusterOffset(of offset: Int64) throws(BlockError) -> Int64? {
         try checkRange(offset, 1)
         switch try run(at: offset, limit: 1).mapping {
-        case .hole: return nil
+        case .hole, .behind: return nil
         case .stored(let fileOffset):
             return fileOffset / Int64(header.layout.clusterSize) * Int64(header.layout.clusterSize)
         case .compressed(let entry): return header.layout.compressedRange(entry).offset
         }
+    }
+
+    /// Returns the byte in the file from which the content is stored; see `ImageReader`.
+    public func storedOffset(of offset: Int64, count: Int) throws(BlockError) -> Int64? {
+        try checkRange(offset, count)
+        let run = try run(at: offset, limit: Int64(count))
+        guard case .stored(let fileOffset) = run.mapping, run.length == Int64(count),
+            fileOffset <= file.lengthInBytes - Int64(count)
+        else { return nil }
+        return fileOffset
     }
 
     /// Walks the image's own structures; see `ImageReader`.
@@ -88,11 +129,17 @@ public final class Qcow2Reader: ImageReader {
     /// Where a stretch of the guest is.
     private enum Mapping {
         case hole
+        /// In the backing image.
+        case behind
         case stored(fileOffset: Int64)
         case compressed(entry: UInt64)
 
         var isHole: Bool { if case .hole = self { true } else { false } }
+        var isBehind: Bool { if case .behind = self { true } else { false } }
     }
+
+    /// What it means that nothing is stored of a stretch.
+    private var nothing: Mapping { backing == nil ? .hole : .behind }
 
     /// Returns where guest byte `offset` is, and for how many bytes, up to `limit`, the file goes on like that.
     private func run(at offset: Int64, limit: Int64) throws(BlockError) -> (mapping: Mapping, length: Int64) {
@@ -102,7 +149,7 @@ public final class Qcow2Reader: ImageReader {
         let tableIndex = Int(cluster / perTable)
         let tableEnd = (Int64(tableIndex) + 1) * perTable * size
         guard let table = try tables.l2(ofEntry: tableIndex, for: offset) else {
-            return (.hole, min(tableEnd - offset, limit))
+            return (nothing, min(tableEnd - offset, limit))
         }
         let first = try piece(table, offset)
         var end = first.end
@@ -110,7 +157,7 @@ public final class Qcow2Reader: ImageReader {
         while end < tableEnd, end - offset < limit {
             let next = try piece(table, end)
             switch (first.mapping, next.mapping) {
-            case (.hole, .hole): end = next.end
+            case (.hole, .hole), (.behind, .behind): end = next.end
             case (.stored(let start), .stored(let continued)) where start + (end - offset) == continued: end = next.end
             default: return (first.mapping, min(end - offset, limit))
             }
@@ -140,10 +187,11 @@ public final class Qcow2Reader: ImageReader {
             let isAllocated = table.bitmaps[index] >> bit & 1 != 0
             let isZero = table.bitmaps[index] >> (bit + 32) & 1 != 0
             guard !(isAllocated && isZero) else { throw invalid(offset, "a subcluster is both allocated and zero") }
-            guard isAllocated else { return (.hole, end) }
+            guard isAllocated else { return (isZero ? .hole : nothing, end) }
             return (.stored(fileOffset: try checked(fileOffset, offset) + inCluster), end)
         }
-        if entry & Qcow2Layout.zero != 0 || fileOffset == 0 { return (.hole, clusterEnd) }
+        if entry & Qcow2Layout.zero != 0 { return (.hole, clusterEnd) }
+        if fileOffset == 0 { return (nothing, clusterEnd) }
         return (.stored(fileOffset: try checked(fileOffset, offset) + inCluster), clusterEnd)
     }
 
@@ -165,6 +213,11 @@ public final class Qcow2Reader: ImageReader {
         let available = Int(min(Int64(part.count), max(file.lengthInBytes - fileOffset, 0)))
         try file.read(into: part.part(0, available), at: fileOffset)
         part.part(available, part.count - available).clear()
+    }
+
+    private func readBacking(into part: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
+        guard let backing else { return part.clear() }
+        try backing.read(into: part, at: offset)
     }
 
     private func readCompressed(

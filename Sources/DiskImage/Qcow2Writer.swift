@@ -17,9 +17,15 @@ public final class Qcow2Writer: ImageWriter {
         public var compression: ImageCompression
         /// The compressor's level; nil for the default.
         public var level: Int?
+        /// The image that holds what this one does not; nil for an image that stands alone.
+        public var backing: BackingName?
 
         /// Makes options; the defaults are QEMU's.
-        public init(clusterSize: Int = 64 << 10, compression: ImageCompression = .none, level: Int? = nil) {
+        public init(
+            clusterSize: Int = 64 << 10, compression: ImageCompression = .none, level: Int? = nil,
+            backing: BackingName? = nil
+        ) {
+            self.backing = backing
             self.clusterSize = clusterSize
             self.compression = compression
             self.level = level
@@ -38,13 +44,16 @@ public final class Qcow2Writer: ImageWriter {
 
     /// Writes a disk of `diskLength` bytes to `sink`, a new and empty file.
     ///
+    /// - Parameter unitLength: guest bytes a unit covers, a power of two; a unit is at least 1 MiB and a cluster.
     /// - Throws: `ImageError` for a cluster size that does not exist, or that is too small for the disk.
-    public init(_ sink: any BlockSink, diskLength: Int64, options: Options) throws(ImageError) {
+    public init(
+        _ sink: any BlockSink, diskLength: Int64, options: Options, unitLength: Int = 1 << 20
+    ) throws(ImageError) {
         layout = try Self.checkedLayout(options, diskLength: diskLength)
         self.sink = sink
         self.diskLength = diskLength
         self.options = options
-        unitLength = max(1 << 20, layout.clusterSize)
+        self.unitLength = max((unitLength >> 20) << 20, 1 << 20, layout.clusterSize)
         allocator = Mutex(Qcow2Allocator(sink: sink, layout: layout, diskLength: diskLength))
     }
 
@@ -64,6 +73,12 @@ public final class Qcow2Writer: ImageWriter {
         let layout = Qcow2Layout(clusterBits: size.trailingZeroBitCount)
         guard diskLength >= 0, layout.l1Entries(diskLength: diskLength) <= Qcow2Layout.maximumL1Bytes / 8 else {
             throw .invalid("clusters of \(size) bytes are too small for a disk of \(diskLength) bytes")
+        }
+        let header = Qcow2HeaderBytes(
+            clusterBits: layout.clusterBits, diskLength: diskLength, l1Entries: 0, l1Offset: 0, refcountTableOffset: 0,
+            refcountTableClusters: 0, isZstd: false, backing: options.backing)
+        guard header.fits else {
+            throw .invalid("the name of the base's image does not fit into a cluster of \(size) bytes")
         }
         return layout
     }
@@ -90,7 +105,14 @@ public final class Qcow2Writer: ImageWriter {
                 unit.pieces.append(.init(offset: offset, count: size))
                 continue
             }
-            if cluster.isAllZero { continue }
+            let backing = backingStates(unit, offset, size)
+            if !backing.isEmpty, backing.allSatisfy({ $0 == .equal }) { continue }
+            if cluster.isAllZero {
+                if backing.contains(.different) {
+                    unit.pieces.append(.init(offset: offset, count: size, isZero: true))
+                }
+                continue
+            }
             if !unit.skipsCompression, let compressor = unit.compressor, let memory = unit.packed?.bytes,
                 let count = compressor.compress(cluster, into: memory.part(packed, worthwhile))
             {
@@ -102,13 +124,19 @@ public final class Qcow2Writer: ImageWriter {
         }
     }
 
+    /// Returns what the chunks that the cluster at `offset` of the unit lies in are in the backing image.
+    private func backingStates(_ unit: ImageUnit, _ offset: Int, _ size: Int) -> ArraySlice<BackingState> {
+        let end = min((offset + size - 1) / BackingState.length + 1, unit.backing.count)
+        return unit.backing[min(offset / BackingState.length, end)..<end]
+    }
+
     /// Decides where the unit is stored; see `ImageWriter`.
     public func place(_ unit: ImageUnit) throws(ImageError) {
         unit.writes.removeAll(keepingCapacity: true)
         unit.stored = []
         guard !unit.pieces.isEmpty else { return }
         unit.stored = try store(unit.placement)
-        for (piece, stored) in zip(unit.pieces, unit.stored) {
+        for (piece, stored) in zip(unit.pieces.filter { !$0.isZero }, unit.stored) {
             unit.addWrite(
                 .init(
                     fileOffset: stored.fileOffset, offset: piece.packedOffset ?? piece.offset, count: piece.count,
@@ -124,9 +152,11 @@ public final class Qcow2Writer: ImageWriter {
         let isOurs = placement.isWithin(unitLength: unitLength, diskLength: diskLength) { piece in
             let end = (placement.count + size - 1) / size * size
             return piece.offset % size == 0 && piece.offset <= end - size
-                && (piece.isPacked ? (1..<size).contains(piece.count) : piece.count == size)
+                && (piece.isPacked ? (1..<size).contains(piece.count) && !piece.isZero : piece.count == size)
         }
-        guard isOurs, options.compression != .none || !placement.pieces.contains(where: \.isPacked) else {
+        guard isOurs, options.compression != .none || !placement.pieces.contains(where: \.isPacked),
+            options.backing != nil || !placement.pieces.contains(where: \.isZero)
+        else {
             throw .invalid("\(sink.name): the journal names places that no image of these options has")
         }
         return StoredUnit(offset: placement.offset, count: placement.count, pieces: try store(placement))
@@ -137,6 +167,10 @@ public final class Qcow2Writer: ImageWriter {
             var stored: [StoredUnit.Piece] = []
             for piece in placement.pieces {
                 let guestCluster = Int((placement.offset + Int64(piece.offset)) / Int64(layout.clusterSize))
+                guard !piece.isZero else {
+                    try allocator.storeZeros(guestCluster: guestCluster)
+                    continue
+                }
                 let fileOffset = try allocator.store(
                     guestCluster: guestCluster, compressedCount: piece.isPacked ? piece.count : nil)
                 stored.append(
@@ -170,9 +204,9 @@ public final class Qcow2Writer: ImageWriter {
 
     /// Completes the image; see `ImageWriter`.
     public func finish() throws(ImageError) -> ImageSummary {
-        let compression = options.compression
+        let options = options
         return try withAllocator { (allocator) throws(ImageError) in
-            try allocator.finish(compression: compression)
+            try allocator.finish(compression: options.compression, backing: options.backing)
         }
     }
 

@@ -31,6 +31,12 @@ public struct RawImageReader: ImageReader {
     /// Returns the byte in the file at which the cluster of guest byte `offset` is stored; see `ImageReader`.
     public func clusterOffset(of offset: Int64) throws(BlockError) -> Int64? { nil }
 
+    /// Returns the byte at which the content is stored: its own; see `ImageReader`.
+    public func storedOffset(of offset: Int64, count: Int) throws(BlockError) -> Int64? {
+        try checkRange(offset, count)
+        return offset
+    }
+
     /// Walks the image's own structures; see `ImageReader`.
     public func checkStructure(_ report: (StructureProblem) -> Bool) throws(BlockError) {}
 }

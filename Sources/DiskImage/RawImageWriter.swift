@@ -10,14 +10,17 @@ public struct RawImageWriter: ImageWriter {
     private let sink: any BlockSink
     private let diskLength: Int64
 
+    /// Guest bytes a unit covers.
+    public let unitLength: Int
+
     /// Writes a disk of `diskLength` bytes to `sink`, a new and empty file.
-    public init(_ sink: any BlockSink, diskLength: Int64) {
+    ///
+    /// - Parameter unitLength: guest bytes a unit covers, a multiple of 1 MiB.
+    public init(_ sink: any BlockSink, diskLength: Int64, unitLength: Int = 1 << 20) {
         self.sink = sink
         self.diskLength = diskLength
+        self.unitLength = max(unitLength >> 20, 1) << 20
     }
-
-    /// Guest bytes a unit covers.
-    public var unitLength: Int { 1 << 20 }
 
     /// Makes the memory that one thread needs for its unit.
     public func makeUnit() -> ImageUnit { ImageUnit(length: unitLength) }
@@ -51,7 +54,7 @@ public struct RawImageWriter: ImageWriter {
     /// Gives a unit of an earlier run its place; see `ImageWriter`.
     public func replay(_ placement: UnitPlacement) throws(ImageError) -> StoredUnit {
         let isOurs = placement.isWithin(unitLength: unitLength, diskLength: diskLength) { piece in
-            !piece.isPacked && piece.offset % Self.blockSize == 0 && piece.count > 0
+            !piece.isPacked && !piece.isZero && piece.offset % Self.blockSize == 0 && piece.count > 0
                 && piece.count == min(Self.blockSize, placement.count - piece.offset)
         }
         guard isOurs else { throw .invalid("\(sink.name): the journal names places that no raw image has") }

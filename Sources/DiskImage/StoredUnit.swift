@@ -12,12 +12,15 @@ public struct UnitPlacement: Sendable, Hashable {
         public var count: Int
         /// Whether it is one compressed cluster.
         public var isPacked: Bool
+        /// Whether nothing is stored, but zeros are noted over the backing image's content.
+        public var isZero: Bool
 
         /// Makes a piece.
-        public init(offset: Int, count: Int, isPacked: Bool) {
+        public init(offset: Int, count: Int, isPacked: Bool, isZero: Bool = false) {
             self.offset = offset
             self.count = count
             self.isPacked = isPacked
+            self.isZero = isZero
         }
     }
 

@@ -100,11 +100,14 @@ public struct DirectoryEntry: Sendable, Hashable {
     public var name: String
     /// What it stands for.
     public var id: FileID
+    /// Whether it may stand for a directory; true where the entry itself does not say.
+    public var mayBeDirectory: Bool
 
     /// Makes an entry.
-    public init(name: String, id: FileID) {
+    public init(name: String, id: FileID, mayBeDirectory: Bool = true) {
         self.name = name
         self.id = id
+        self.mayBeDirectory = mayBeDirectory
     }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-internal import BlockIO
+public import BlockIO
 internal import Glibc
 
 /// Names and secrets by which initiator and target prove themselves to each other.

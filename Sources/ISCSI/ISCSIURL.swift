@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
+public import BlockIO
+
 /// Names a logical unit: `iscsi://[user[%password]@]host[:port]/target/lun`.
 ///
 /// What it prints has no credentials.

@@ -9,6 +9,8 @@ public struct MachineInspection: Sendable {
     private let sysroot: Sysroot
     /// Whether drives are asked for their health, where that is possible.
     public var asksDrives = true
+    /// Gets the CHAP secrets that the installed systems' records hold; nil, the default, leaves them unread.
+    public var iscsiSecrets: ISCSISecrets?
 
     /// Prepares to look at the machine of `sysroot`; disks are read only when it is the running one.
     public init(sysroot: Sysroot) { self.sysroot = sysroot }
@@ -53,7 +55,7 @@ public struct MachineInspection: Sendable {
             return ["there were no threads to read the disks"]
         }
         LayoutInventory(layout: layout).fill(&machine)
-        SystemInspection(layout: layout).fill(&machine)
+        SystemInspection(layout: layout, secrets: iscsiSecrets).fill(&machine)
         return layout.findings
     }
 

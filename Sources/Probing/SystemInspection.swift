@@ -7,6 +7,8 @@ internal import FileSystems
 /// Looks for installed systems on all volumes of a machine.
 struct SystemInspection {
     let layout: StorageLayout
+    /// Gets the CHAP secrets of the systems; nil leaves them unread.
+    var secrets: ISCSISecrets?
 
     /// Fills in the systems, and what they know of iSCSI.
     func fill(_ machine: inout Machine) {
@@ -23,7 +25,8 @@ struct SystemInspection {
             let others = readers.filter { $0.name != name }.map(\.reader)
             let found = InstalledSystemReader.look(
                 at: reader, device: name, volumes: known,
-                open: { wanted in readers.first { $0.name == wanted }?.reader }, others: others)
+                open: { wanted in readers.first { $0.name == wanted }?.reader }, others: others,
+                secrets: secrets)
             if let found { machine.systems.append(found) }
         }
         for system in machine.systems {

@@ -27,9 +27,12 @@ public enum VolumeSearch {
     private static let maximum = 16_384
 
     /// Returns the volumes whose label is `word`, or whose UUID it is.
-    public static func volumes(named word: String) -> [FoundVolume] {
+    ///
+    /// - Parameter disks: paths of whole disks, nothing but which is read; nil for all.
+    public static func volumes(named word: String, on disks: [String]? = nil) -> [FoundVolume] {
         let names = (try? Folder.names(in: "/sys/class/block")) ?? []
-        return names.prefix(maximum).compactMap { volume($0) }.filter {
+        let wanted = names.filter { name in disks?.contains(disk(of: name) ?? path(name)) ?? true }
+        return wanted.prefix(maximum).compactMap { volume($0) }.filter {
             $0.label == word || $0.uuid.map { $0.lowercased() == word.lowercased() } == true
         }
     }

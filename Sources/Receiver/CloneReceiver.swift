@@ -70,12 +70,13 @@ public struct CloneReceiver: Sendable {
         }
         guard !cancellation.isCancelled else { throw .verification(.cancelled(folder: folder)) }
         report.add(problems)
-        let receipt = Receipt(
+        var receipt = Receipt(
             cloneId: report.manifest?.cloneId, cloneUuid: report.manifest?.cloneUuid,
             manifestDigest: report.manifestDigest, receiver: program, startedAt: startedAt,
             finishedAt: Timestamp().rfc3339, verdict: report.verdict, files: digester?.digests ?? [],
             disks: report.disks, problems: report.problems, problemCount: report.problemCount,
             warnings: report.warnings + (digester?.warnings ?? []))
+        if !report.dependsOn.isEmpty { receipt.dependsOn = report.dependsOn }
         // A folder that shows no trace of a clone is somebody else's: nothing is left there.
         let isClone = report.manifestDigest != nil || Folder.exists("\(folder)/\(Journal.fileName)")
         let writes = options.writesReceipt && isClone

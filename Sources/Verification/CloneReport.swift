@@ -16,6 +16,8 @@ public struct CloneReport: Sendable, Hashable {
     public var problemCount: Int
     /// Things to know that are no fault of the clone.
     public var warnings: [String]
+    /// Clones that it cannot be read without, the nearest first.
+    public var dependsOn: [BaseRecord] = []
 
     /// The verdict: failed for any problem; degraded when the source had ranges that could not be read.
     public var verdict: Verdict {

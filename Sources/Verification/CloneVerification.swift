@@ -41,17 +41,25 @@ public struct CloneVerification: Sendable {
 
     /// Returns what is wrong with the files of one disk, as its record describes them.
     ///
+    /// - Parameter base: the clone's base, when it has one.
     /// - Throws: `VerificationError` when it was cancelled, or when there are no threads.
     public func problems(
-        of disk: DiskRecord, cloneUuid: String, cancellation: CancellationFlag
+        of disk: DiskRecord, cloneUuid: String, base: BaseRecord? = nil, cancellation: CancellationFlag
     ) throws(VerificationError) -> [Problem] {
         let log = ProblemLog()
         _ = try DiskVerification(
-            folder: folder, disk: disk, cloneUUID: UUIDText.bytes(cloneUuid) ?? [], options: options, log: log,
+            folder: folder, disk: disk, cloneUUID: UUIDText.bytes(cloneUuid) ?? [], chain: chain(base),
+            options: options, log: log,
             progress: VerificationProgress(), cancellation: cancellation
         ).run()
         guard !cancellation.isCancelled else { throw .cancelled(folder: folder) }
         return log.collected.problems
+    }
+
+    private func chain(_ base: BaseRecord?) -> Result<CloneChain, CloneChain.Failure> {
+        do throws(CloneChain.Failure) { return .success(try CloneChain(behind: folder, base)) } catch {
+            return .failure(error)
+        }
     }
 
     /// Verifies the clone; every fault of it is a problem in the report, none is an error.
@@ -73,6 +81,13 @@ public struct CloneVerification: Sendable {
             report.warnings.append("the manifest's state \(word.debugDescription) is not known to this release")
         }
         let log = ProblemLog()
+        let chain = chain(manifest.base)
+        if let base = manifest.base, base.kind == .overlay {
+            report.dependsOn = (try? chain.get().records) ?? [base]
+            report.warnings.append(
+                "nothing of it can be read without \(report.dependsOn.map(\.cloneId).joined(separator: ", ")), "
+                    + "in the folder beside it")
+        }
         for problem in manifest.contradictions() { log.add(problem) }
         if let problem = DomainCheck.problem(manifest, folder: folder) { log.add(problem) }
 
@@ -86,8 +101,8 @@ public struct CloneVerification: Sendable {
         for (disk, end) in zip(manifest.disks, ends) {
             progress.startDisk(disk.name)
             let verification = DiskVerification(
-                folder: folder, disk: disk, cloneUUID: UUIDText.bytes(manifest.cloneUuid) ?? [], options: options,
-                log: log, progress: progress, cancellation: cancellation)
+                folder: folder, disk: disk, cloneUUID: UUIDText.bytes(manifest.cloneUuid) ?? [], chain: chain,
+                options: options, log: log, progress: progress, cancellation: cancellation)
             report.disks.append(try verification.run())
             guard !cancellation.isCancelled else { throw .cancelled(folder: folder) }
             progress.finishDisk(at: end)

@@ -9,6 +9,8 @@ struct DiskVerification {
     let folder: String
     let disk: DiskRecord
     let cloneUUID: [UInt8]
+    /// The clones behind, or why they cannot be read.
+    let chain: Result<CloneChain, CloneChain.Failure>
     let options: CloneVerification.Options
     let log: ProblemLog
     let progress: VerificationProgress
@@ -64,8 +66,13 @@ struct DiskVerification {
         if format == .qcow2 {
             Qcow2HeaderCheck(file: file, record: record).run { report($0, $1) }
         }
+        let backing: BackingImage?
+        do throws(CloneChain.Failure) { backing = try chain.get().backing(of: disk, options) } catch {
+            report(.missingFile, "\(record.file) cannot be read: \(error.message)")
+            return nil
+        }
         do throws(ImageError) {
-            let image = try DiskImage.open(file, format: format)
+            let image = try DiskImage.open(file, format: format, backing: backing)
             if image.lengthInBytes != disk.lengthInBytes {
                 report(
                     .wrongLength,

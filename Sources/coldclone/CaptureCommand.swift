@@ -19,7 +19,8 @@ struct CaptureCommand: ParsableCommand {
 
             `all` stands for every disk of this machine but the live system's and those on USB, e-SATA or in a drive; \
             `iscsi:known` for every LUN of the targets that the firmware boots from or an installed system has records \
-            of, logged in to under the name they know the machine by.
+            of, logged in to under the name they know the machine by, and with the CHAP secrets of these records unless \
+            --chap-file or the environment has others.
 
             What nothing uses is not read: free space of clean ext2/3/4, XFS, btrfs, NTFS, FAT and exFAT, swap, and \
             extents that no logical volume has. Before that, everything that files and metadata use is held against \
@@ -31,7 +32,10 @@ struct CaptureCommand: ParsableCommand {
               coldclone capture /dev/sda /dev/sdb --target dir:/mnt/usb --compression zstd --name web01
               coldclone capture disk.img --target dir:clones --format raw
               coldclone capture iscsi://10.0.0.1/iqn.2001-04.com.example:db/1 --target dir:/mnt/nfs --chap-file chap
+              coldclone capture /dev/sda --target dir:/mnt/nfs --base web01-20261122T103000Z
               coldclone capture --resume /mnt/nfs/web01-20261122T103000Z
+
+            A second pass shortly before cut-over stores what changed since an earlier clone, its --base: the source is             read again, but the new images are qcow2 overlays that need the base beside them. With --base-copy they             hold everything, and share the base's storage where the target can do that.
 
             An interrupted capture (a signal, a power cut, a target that went away) leaves a clone without manifest. \
             --resume re-reads what is there, and goes on behind it; format and compression are the clone's own.
@@ -47,6 +51,12 @@ struct CaptureCommand: ParsableCommand {
         help: "Go on with the interrupted clone in this folder; SOURCEs only where they have other names now.",
         completion: .directory)
     var resume: String?
+
+    @Option(help: "Store only what changed since this earlier clone: its folder, or its name in the target's.")
+    var base: String?
+
+    @Flag(help: "Make images that hold everything and do not need the --base; equal content is shared with it.")
+    var baseCopy = false
 
     @Option(help: "Format of the images.")
     var format: ImageFormat = .qcow2
@@ -85,8 +95,13 @@ struct CaptureCommand: ParsableCommand {
     @Option(help: "Longest time for a disk's bad places, such as 90s, 30m or 2h; 0 for as long as it takes.")
     var timeoutPerDisk = TimeSpan(seconds: 3600)
 
-    @Flag(help: "Write images past the page cache where the target grants it: for machines with little memory.")
-    var direct = false
+    @Flag(
+        inversion: .prefixedNo,
+        help: """
+            Write images past the page cache where the target grants it, or never. (default: as a trial on the target \
+            shows, for long captures without compression onto ext4 and XFS)
+            """)
+    var direct: Bool?
 
     @OptionGroup(title: "Free space")
     var freeSpace: FreeSpaceArguments
@@ -112,6 +127,12 @@ struct CaptureCommand: ParsableCommand {
             if target == nil { throw ValidationError("name a --target") }
         } else if target != nil {
             throw ValidationError("--resume names the clone's folder: leave out --target")
+        } else if base != nil {
+            throw ValidationError("--resume goes on with the base that the clone was begun with: leave out --base")
+        }
+        if baseCopy, base == nil { throw ValidationError("--base-copy needs a --base") }
+        if base != nil, !baseCopy, format == .raw {
+            throw ValidationError("a raw image cannot leave out what its base has: use qcow2, or --base-copy")
         }
         if let jobs, !(1...1024).contains(jobs) { throw ValidationError("--jobs is 1 to 1024") }
         if !(1...16).contains(iscsiConnections) { throw ValidationError("--iscsi-connections is 1 to 16") }
@@ -128,7 +149,8 @@ struct CaptureCommand: ParsableCommand {
         let log = Log(level: logLevel)
         var options = CaptureOptions(
             format: format, compression: compression.compression, level: level, clusterSize: clusterSize.bytes,
-            memoryLimit: memory.bytes, jobs: jobs, writesDirect: direct)
+            memoryLimit: memory.bytes, jobs: jobs, writesDirect: direct ?? false)
+        options.choosesDirect = direct == nil
         options.adaptsCompression = compression == .auto
         options.rateLimit = rateLimit?.bytes
         options.parallelDisks = parallelDisks
@@ -160,8 +182,13 @@ struct CaptureCommand: ParsableCommand {
 
     private func begin(_ work: CloneWork) throws -> CloneCapture.Outcome {
         let folder = target?.folder ?? ""
+        let base = try self.base.map {
+            // A plain name is that of a clone in the target's folder.
+            try CaptureBase(
+                folder: $0.contains("/") ? $0 : "\(folder)/\($0)", target: folder, kind: baseCopy ? .copy : .overlay)
+        }
         let disks = try work.opening.open(sources, targetFolder: folder)
         let used = try work.usedSpace(of: disks)
-        return try work.begin(used, disks, identity: work.identity(of: sources), target: folder)
+        return try work.begin(used, disks, identity: work.identity(of: sources), target: folder, base: base)
     }
 }

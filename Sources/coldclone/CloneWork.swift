@@ -30,13 +30,13 @@ struct CloneWork {
         try UsedSpace(of: disks, as: freeSpace, log: opening.log, cancellation: opening.cancellation)
     }
 
-    /// Captures `disks`, of which `used` is in use, into a new clone below the folder `target`.
+    /// Captures `disks`, of which `used` is in use, into a new clone below the folder `target`, against `base` if any.
     func begin(
-        _ used: UsedSpace, _ disks: [CaptureDisk], identity: MachineIdentity, target: String
+        _ used: UsedSpace, _ disks: [CaptureDisk], identity: MachineIdentity, target: String, base: CaptureBase? = nil
     ) throws -> CloneCapture.Outcome {
         try CloneCapture(
             disks: used.applied(to: disks), target: target, machine: identity, agent: Version.program,
-            options: options, freeSpace: used.record
+            options: options, freeSpace: used.record, base: base
         ).run(progress: progress, cancellation: opening.cancellation, preceding: preceding)
     }
 

@@ -27,7 +27,10 @@ struct SourceOpening {
     func open(_ entries: [SourceWords.Entry], targetFolder: String?) throws -> [CaptureDisk] {
         let stack = try BlockStack()
         let hasDevices = entries.contains { $0.path.hasPrefix("/dev/") }
-        let lanes = DiskLanes(hasDevices ? MachineProbe(Sysroot()).hardware() : Machine())
+        let sysroot = Sysroot()
+        let machine = hasDevices ? MachineProbe(sysroot).hardware() : Machine()
+        let lanes = DiskLanes(machine)
+        let access = DiskAccess(machine, sysroot)
         var disks: [CaptureDisk] = []
         for entry in entries {
             let path = entry.path
@@ -37,7 +40,9 @@ struct SourceOpening {
                 } else {
                     try openFile(path, stack, targetFolder, lanes)
                 }
-            disks.append(CaptureDisk(name: uniqueName(stem, among: disks), source: source, lane: lane))
+            var disk = CaptureDisk(name: uniqueName(stem, among: disks), source: source, lane: lane)
+            if (source as? FileSource)?.isBlockDevice == true { disk.access = access.pattern(of: path) }
+            disks.append(disk)
             log.write(
                 .info, "\(source.name): disk \(disks.last?.name ?? ""), \(source.lengthInBytes) bytes")
         }
@@ -70,6 +75,7 @@ struct SourceOpening {
         let log = log
         var options = try session.session(for: ISCSIAddress(entry.path), log)
         if let initiator = entry.initiator { options.initiator = initiator }
+        options.credentials = options.credentials ?? entry.credentials
         let source = try ISCSISource(
             url,
             ISCSISource.Options(

@@ -16,6 +16,8 @@ struct SourceWords {
     struct Entry {
         var path: String
         var initiator: ISCSIName?
+        /// What the installed system that knows the target proves itself with there.
+        var credentials: CHAPCredentials?
     }
 
     var session: ISCSISessions
@@ -29,7 +31,9 @@ struct SourceWords {
         for path in paths {
             switch path {
             case Self.all: entries += try disks()
-            case Self.knownLUNs: entries += try units(known(paths))
+            case Self.knownLUNs:
+                let secrets = ISCSISecrets()
+                entries += try units(known(paths, secrets), secrets)
             default: entries.append(Entry(path: path))
             }
         }
@@ -49,9 +53,10 @@ struct SourceWords {
     }
 
     /// Returns what this machine and the systems on image files among `paths` know of iSCSI.
-    private func known(_ paths: [String]) throws -> ISCSIInventory {
+    private func known(_ paths: [String], _ secrets: ISCSISecrets) throws -> ISCSIInventory {
         var inspection = MachineInspection(sysroot: Sysroot())
         inspection.asksDrives = false
+        inspection.iscsiSecrets = secrets
         var known = inspection.machine().iscsi
         let files = paths.filter {
             ![Self.all, Self.knownLUNs].contains($0) && !$0.hasPrefix("/dev/") && !$0.hasPrefix(ISCSIURL.scheme)
@@ -64,7 +69,9 @@ struct SourceWords {
     }
 
     /// Returns the LUNs of the targets that `known` names.
-    func units(_ known: ISCSIInventory) throws -> [Entry] {
+    ///
+    /// - Parameter secrets: what the installed systems' records of these targets hold.
+    func units(_ known: ISCSIInventory, _ secrets: ISCSISecrets = ISCSISecrets()) throws -> [Entry] {
         var entries: [Entry] = []
         var seen: Set<String> = []
         let boot = known.boot.map { ($0, known.bootInitiator ?? known.initiators.first) }
@@ -74,11 +81,16 @@ struct SourceWords {
             let address = try ISCSIAddress("iscsi://\(target.portal)/\(target.name)")
             var options = try session.session(for: address, log)
             if let name { options.initiator = name }
+            // What is given by hand counts: the records may be older than the target's accounts.
+            let recorded = try secrets.account(of: target.name, at: target.portal).map(CHAPCredentials.init)
+            options.credentials = options.credentials ?? recorded
             guard let iqn = address.target else { continue }
             for unit in try ISCSIDiscovery.logicalUnits(of: iqn, at: address.portal, options)
             where unit.isDisk && (target.lun == nil || unit.lun.description == "\(target.lun ?? 0)") {
                 let path = "iscsi://\(target.portal)/\(target.name)/\(unit.lun)"
-                if seen.insert(path).inserted { entries.append(Entry(path: path, initiator: name)) }
+                if seen.insert(path).inserted {
+                    entries.append(Entry(path: path, initiator: name, credentials: recorded))
+                }
             }
         }
         guard !entries.isEmpty else {
@@ -98,5 +110,16 @@ struct SourceWordError: Error {
     init(_ description: String, hint: String) {
         self.description = description
         self.hint = hint
+    }
+}
+
+extension CHAPCredentials {
+    /// Takes what a node record holds.
+    ///
+    /// - Throws: `ISCSIError` when a name or secret cannot be one.
+    fileprivate init(_ account: ISCSISecrets.Account) throws(ISCSIError) {
+        try self.init(
+            initiator: Account(user: account.initiator.user, password: account.initiator.password),
+            target: account.target.map { Account(user: $0.user, password: $0.password) })
     }
 }

@@ -65,6 +65,8 @@ struct VerifyResult: Encodable {
     var problems: [Problem]
     var problemCount: Int
     var warnings: [String]
+    /// Clones that it cannot be read without; nil when it stands alone.
+    var dependsOn: [BaseRecord]?
 
     init(clone: String, _ report: CloneReport) {
         self.clone = clone
@@ -73,6 +75,7 @@ struct VerifyResult: Encodable {
         problems = report.problems
         problemCount = report.problemCount
         warnings = report.warnings
+        dependsOn = report.dependsOn.isEmpty ? nil : report.dependsOn
     }
 
     /// Returns one JSON object on a line.

@@ -25,7 +25,9 @@ struct ImportTable {
             "DiskLayout": ["BlockIO", "CBlkid", "CZlib", "FileSystems", "Glibc", "SystemPackage"],
             "ISCSI": ["BlockIO", "CISCSI", "Glibc", "SystemPackage"],
             "Probing": ["BlockIO", "CLinux", "CloneFormat", "DiskLayout", "Glibc", "SystemPackage", "FileSystems"],
-            "Capture": ["BlockIO", "CloneFormat", "Crypto", "DiskImage", "DiskLayout", "Glibc", "Verification"],
+            "Capture": [
+                "BlockIO", "CloneFormat", "Crypto", "DiskImage", "DiskLayout", "FileSystems", "Glibc", "Verification",
+            ],
             "FileSystems": ["BlockIO", "CExt2fs", "CNTFS", "CZlib", "CZstd", "Glibc"],
             "Verification": ["BlockIO", "CloneFormat", "Crypto", "DiskImage", "Glibc"],
             "Console": ["Glibc"],

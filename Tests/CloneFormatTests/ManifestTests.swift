@@ -76,15 +76,15 @@ struct ManifestTests {
 
     @Test(arguments: ["2.0", "2.7", "1000.0"])
     func newerMajorVersionIsRefusedByNumber(version: String) throws {
-        let bytes = try sealed(manifest(), replacing: "\"version\" : \"1.0\"", by: "\"version\" : \"\(version)\"")
+        let bytes = try sealed(manifest(), replacing: "\"version\" : \"1.1\"", by: "\"version\" : \"\(version)\"")
         let error = #expect(throws: FormatError.self) { try open(bytes) }
-        #expect(error?.description == "manifest.json has format version \(version); this release reads up to 1.0")
+        #expect(error?.description == "manifest.json has format version \(version); this release reads up to 1.1")
         #expect(error?.hint == "use a coldclone at least as new as the one that made the clone")
     }
 
     @Test func newerMinorVersionIsReadAndItsKeysIgnored() throws {
         let bytes = try sealed(
-            manifest(disk()), replacing: "\"version\" : \"1.0\"",
+            manifest(disk()), replacing: "\"version\" : \"1.1\"",
             by: "\"version\" : \"1.9\", \"later\" : { \"a\" : [1, null, \"x\"] }")
         let opened = try open(bytes)
         #expect(opened.version == FormatVersion(major: 1, minor: 9))
@@ -98,7 +98,7 @@ struct ManifestTests {
 
     @Test(arguments: ["1", "1.", ".1", "-1.0", "1.0.0", "a.b", "", "1,0", "99999999999999999999.0"])
     func oddVersionsAreRefused(version: String) throws {
-        let bytes = try sealed(manifest(), replacing: "\"version\" : \"1.0\"", by: "\"version\" : \"\(version)\"")
+        let bytes = try sealed(manifest(), replacing: "\"version\" : \"1.1\"", by: "\"version\" : \"\(version)\"")
         let error = #expect(throws: FormatError.self) { try open(bytes) }
         #expect(error?.description.contains("version") == true)
     }

@@ -4,8 +4,10 @@ internal import Glibc
 internal import TestSupport
 internal import Testing
 
-/// `coldclone auto` as it is shipped, on image files and loop devices.
-@Suite(.enabled(if: Programs.areBuilt, "the programs are not built: image-build/agent, image-build/receiver"))
+/// `coldclone auto` as it is shipped, on image files and loop devices; one at a time, as there is one place for targets.
+@Suite(
+    .serialized,
+    .enabled(if: Programs.areBuilt, "the programs are not built: image-build/agent, image-build/receiver"))
 struct AutoTests {
     private func auto(_ settings: [String], _ options: [String] = []) throws -> Tool.Result {
         try Tool.run(

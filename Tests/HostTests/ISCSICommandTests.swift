@@ -12,8 +12,13 @@ struct ISCSICommandTests {
     private static let target = "iqn.2026-11.org.example:disk"
     private static let secrets = ["opensesame12", "targetsecret1", "wrongsecret99"]
 
-    private func run(_ arguments: [String], environment: [String] = []) throws -> Tool.Result {
-        let result = try Tool.run(Programs.agent, arguments, environment: environment)
+    /// Runs the agent, writing the programs that it starts to `tracing`, and makes sure that it tells no secret.
+    private func run(
+        _ arguments: [String], environment: [String] = [], tracing: String? = nil
+    ) throws -> Tool.Result {
+        let strace = tracing.map { ["-f", "-qq", "-v", "-s", "65536", "-e", "trace=execve", "-o", $0, Programs.agent] }
+        let result = try Tool.run(
+            strace == nil ? Programs.agent : "strace", (strace ?? []) + arguments, environment: environment)
         for secret in Self.secrets {
             #expect(!result.output.contains(secret) && !result.errors.contains(secret))
         }
@@ -111,6 +116,87 @@ struct ISCSICommandTests {
         // Nobody knows anything: that is said.
         let nothing = try run(["plan", folder.file("lun1"), "iscsi:known"])
         #expect(nothing.status == 1 && nothing.errors.contains("hint: "))
+    }
+
+    /// A disk image with a Linux that has a node record of the target with these passwords.
+    ///
+    /// The record is a file of the portal's name as open-iscsi 0.8 made it, or in a folder of that name as 2.1 does.
+    private func coldDisk(
+        _ folder: TemporaryFolder, _ port: UInt16, _ password: String, _ proof: String, isOld: Bool = false
+    ) throws -> String {
+        let place = "\(isOld ? "etc" : "var/lib")/iscsi/nodes/\(Self.target)/127.0.0.1,\(port),1"
+        let record = """
+            node.name = \(Self.target)
+            node.startup = automatic
+            node.session.auth.authmethod = CHAP
+            node.session.auth.username = alice
+            node.session.auth.password = \(password)
+            node.session.auth.username_in = storage
+            node.session.auth.password_in = \(proof)
+            node.conn[0].address = 127.0.0.1
+            node.conn[0].port = \(port)
+
+            """
+        let file = try SampleContent.write(Array(record.utf8), to: folder.file("record"))
+        try Tool.output(
+            "bash",
+            [
+                "-c",
+                """
+                set -e; cd \(folder.path); rm -rf root; mkdir -p root/etc/iscsi root/\(isOld ? "\(place)/.." : place)
+                printf 'ID=debian\\nVERSION_ID="12"\\n' >root/etc/os-release
+                echo '/dev/sda / ext4 defaults 0 1' >root/etc/fstab
+                echo 'InitiatorName=iqn.1993-08.org.debian:web01' >root/etc/iscsi/initiatorname.iscsi
+                cp \(file) root/\(isOld ? place : "\(place)/default")
+                rm -f disk.img && truncate -s 32M disk.img && mkfs.ext4 -q -d root disk.img
+                """,
+            ])
+        return folder.file("disk.img")
+    }
+
+    /// The cold disk also has what its LUNs ask for as proof; nobody else gets to see it.
+    @Test func provesItselfAsTheColdDiskDoes() throws {
+        let folder = try TemporaryFolder()
+        let server = try ISCSIServer()
+        try server.addTarget(1, Self.target, admitting: "iqn.1993-08.org.debian:web01")
+        let content = try SampleContent.write(SampleContent.bytes(.mixed, length: 3 << 20), to: folder.file("lun1"))
+        try server.addUnit(1, 1, content)
+        try server.addAccount(1, "alice", Self.secrets[0])
+        try server.addAccount(1, "storage", Self.secrets[1], outgoing: true)
+        for isOld in [true, false] {
+            let disk = try coldDisk(folder, server.port, Self.secrets[0], Self.secrets[1], isOld: isOld)
+            let plan = try run(["plan", disk, "iscsi:known", "--json", "--log-level", "debug"])
+            #expect(plan.status == 0, "\(plan.errors)")
+            #expect(plan.output.contains("\"source\":\"\(url(server.port))\""), "\(plan.output)")
+        }
+        let disk = folder.file("disk.img")
+        let probed = try run(["probe", disk, "--json"])
+        #expect(probed.status == 0 && probed.output.contains("\"alice\""), "\(probed.errors)")
+        #expect(try run(["probe", disk]).status == 0)
+
+        // A whole capture: nothing that it prints or keeps, and no program that it starts, is told a secret.
+        let target = try folder.folder("target")
+        let captured = try run(
+            ["capture", disk, "iscsi:known", "--target", "dir:\(target)", "--name", "host", "--json"]
+                + ["--log-level", "debug"], tracing: folder.file("trace"))
+        #expect(captured.status == 0, "\(captured.errors)")
+        let clone = try Programs.clone(in: target)
+        try Tool.output("rm", ["\(clone)/disk.qcow2"])  // The cold disk's own content, its records included.
+        #expect(try Tool.output("cat", ["\(clone)/manifest.json"]).contains(url(server.port)))
+        #expect(try Tool.output("grep", ["-c", "execve", folder.file("trace")]) != "0\n")
+        for secret in Self.secrets {
+            #expect(try Tool.run("grep", ["-ra", secret, clone, folder.file("trace")]).status == 1)
+        }
+
+        // Accounts that changed since: the message says so, and what is given by hand counts.
+        for (password, proof) in [(Self.secrets[2], Self.secrets[1]), (Self.secrets[0], Self.secrets[2])] {
+            let old = try coldDisk(folder, server.port, password, proof)
+            let refused = try run(["plan", old, "iscsi:known"])
+            #expect(refused.status == 1, "\(refused.errors)")
+            #expect(refused.errors.contains("hint: check user and password"), "\(refused.errors)")
+            let variables = ["COLDCLONE_CHAP_USER=alice", "COLDCLONE_CHAP_PASSWORD=\(Self.secrets[0])"]
+            #expect(try run(["plan", old, "iscsi:known"], environment: variables).status == 0)
+        }
     }
 
     @Test func provesItselfAndKeepsItsSecrets() throws {
@@ -228,4 +314,30 @@ struct ISCSICommandTests {
         #expect(resumed.status == 0, "\(resumed.errors)")
         try Tool.output("qemu-img", ["compare", "-f", "raw", "-F", "qcow2", file, "\(clone)/lun-STOP-1.qcow2"])
     }
+
+    /// Nothing is ever written to a target: one that asks for data is hung up on, whatever it would cost to answer.
+    @Test(.enabled(if: Tool.isInstalled("/usr/bin/time"), "GNU time is not installed"))
+    func queuesNothingForATargetThatAsksForData() throws {
+        let target = try FakeTarget { request, answer in
+            // Room for 4 GiB, which is half a million PDUs of 8 KiB each time.
+            guard request.operation == 0x12 else { return answer }
+            var ready = FakeTarget.header(0x31, request, 9)
+            ready.replaceSubrange(44..<48, with: [0xff, 0xff, 0xff, 0xff])
+            return Array([[UInt8]](repeating: ready, count: 4).joined())
+        }
+        let clock = ContinuousClock()
+        let start = clock.now
+        let result = try Tool.run(
+            "/usr/bin/time",
+            ["-f", "%M", Programs.agent, "iscsi", "luns", "127.0.0.1:\(target.server.port)", Self.fake])
+        #expect(result.status == 1)
+        let lines = result.errors.split(separator: "\n")
+        #expect(lines.contains { $0.hasPrefix("coldclone: cannot ask LUN ") }, "\(result.errors)")
+        let kibibytes = try #require(lines.last.flatMap { Int($0) })
+        #expect(kibibytes < 100 << 10, "\(kibibytes) KiB")
+        // Not after the time in which a target has to answer, which is 15 s.
+        #expect(clock.now - start < .seconds(10))
+    }
+
+    private static let fake = "iqn.2026-11.org.example:fake"
 }

@@ -117,6 +117,17 @@ public final class RunningTool: Sendable {
     /// Sends `signal` to the program.
     public func send(_ signal: Int32) { kill(processID, signal) }
 
+    /// Whether the program has not ended yet.
+    ///
+    /// waitid(2), which leaves the status for `wait`.
+    public var isRunning: Bool {
+        var information = siginfo_t()
+        guard result.withLock({ $0 == nil }),
+            waitid(P_PID, id_t(processID), &information, WEXITED | WNOHANG | WNOWAIT) == 0
+        else { return false }
+        return information.si_signo == 0
+    }
+
     /// Waits for the end and returns what the program left.
     public func wait() throws -> Tool.Result {
         try result.withLock { result in

@@ -56,7 +56,7 @@ import Verification
         try clone.reseal { $0.version = FormatVersion(major: 2, minor: 3) }
         #expect(
             try verify(clone).problems.map(\.message) == [
-                "manifest.json has format version 2.3; this release reads up to 1.0"
+                "manifest.json has format version 2.3; this release reads up to 1.1"
             ])
         try clone.reseal { $0.version = FormatVersion(major: 1, minor: 9) }
         #expect(try verify(clone).verdict == .verified)

@@ -39,6 +39,23 @@ static inline int cl_seek_hole(void) { return 4; }
 /// sync_file_range(2), flag SYNC_FILE_RANGE_WRITE: starts write-back without waiting for it.
 int cl_start_writeback(int fd, int64_t offset, int64_t length);
 
+/// statfs(2), f_type: which file system `path` is on; -1 on error, errno set.
+int64_t cl_file_system_magic(const char *path);
+
+/// Makes a range of a file share the storage of another file's. ioctl(2) FICLONERANGE.
+static inline int cl_clone_range(int to, int64_t to_offset, int from, int64_t from_offset, int64_t length) {
+  struct file_clone_range range = {
+      .src_fd = from, .src_offset = (uint64_t)from_offset, .src_length = (uint64_t)length,
+      .dest_offset = (uint64_t)to_offset};
+  return ioctl(to, FICLONERANGE, &range);
+}
+
+/// copy_file_range(2), which needs _GNU_SOURCE.
+int64_t cl_copy_file_range(int to, int64_t to_offset, int from, int64_t from_offset, size_t length);
+
+/// Whether the file is on NFS, whose server copies by itself. fstatfs(2).
+int cl_is_on_nfs(int fd);
+
 /// memfd_create(2), MFD_CLOEXEC, which needs _GNU_SOURCE.
 int cl_memory_file(const char *name);
 

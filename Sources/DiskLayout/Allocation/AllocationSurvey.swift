@@ -57,7 +57,7 @@ public struct AllocationSurvey: Sendable {
     }
 
     /// Tells where partitions and the candidates lie, as far as their places are nobody else's.
-    private static func places(
+    static func places(
         _ layout: StorageLayout, _ candidates: AllocationCandidates, diskCount: Int
     ) -> [[VolumePlace]] {
         var places = [[VolumePlace]](repeating: [], count: diskCount)
@@ -96,7 +96,7 @@ public struct AllocationSurvey: Sendable {
     }
 
     /// Follows `ranges` of `source` down to the disks; nil where a place holds other content as well.
-    private static func trace(
+    static func trace(
         _ ranges: [Range<Int64>], of source: any BlockSource
     ) -> [(disk: Int, range: Range<Int64>)]? {
         var places: [(Int, Range<Int64>)] = []

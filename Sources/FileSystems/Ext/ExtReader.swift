@@ -115,7 +115,12 @@ final class ExtReader: FileSystemReader, @unchecked Sendable {
                     let name = UnsafeRawBufferPointer(start: UnsafeRawPointer(entry) + 8, count: length)
                     let text = String(decoding: name, as: UTF8.self)
                     if text != "." && text != ".." {
-                        listing.entries.append(DirectoryEntry(name: text, id: FileID(UInt64(entry.pointee.inode))))
+                        // The upper byte is the type where the file system keeps it there, 0 where not; 2 is a directory.
+                        let type = entry.pointee.name_len >> 8
+                        listing.entries.append(
+                            DirectoryEntry(
+                                name: text, id: FileID(UInt64(entry.pointee.inode)),
+                                mayBeDirectory: ![1, 3, 4, 5, 6, 7].contains(type)))
                     }
                     return 0
                 }, Unmanaged.passUnretained(listing).toOpaque())

@@ -44,7 +44,7 @@ struct ExtSpaceGroups: Sendable {
         try findStructures()
     }
 
-    private static func descriptor(
+    static func descriptor(
         _ fields: ByteFields, at place: Int, of group: Int, _ layout: ExtSpaceLayout
     ) throws(FileSystemError) -> ExtSpaceGroup {
         if layout.hasDescriptorChecksum {

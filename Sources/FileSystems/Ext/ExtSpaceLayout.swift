@@ -30,12 +30,17 @@ struct ExtSpaceLayout: Sendable {
 
     private typealias Feature = ExtSuperblock.Feature
 
-    init(_ superblock: ExtSuperblock, _ bytes: VolumeBytes) throws(FileSystemError) {
+    /// Takes the numbers of `superblock`.
+    ///
+    /// - Parameter mustBeClean: whether one that is not clean, or has features of unknown effect on space, is refused.
+    init(
+        _ superblock: ExtSuperblock, _ bytes: VolumeBytes, mustBeClean: Bool = true
+    ) throws(FileSystemError) {
         let fields = superblock.fields
         func damaged(_ what: String) -> FileSystemError { FileSystemError(bytes.name, .damaged(what)) }
         self.superblock = superblock
         volume = bytes.name
-        try Self.checkFeatures(superblock, bytes.name)
+        if mustBeClean { try Self.checkFeatures(superblock, bytes.name) }
 
         blockSize = 1024 << Int64(min(superblock.logBlockSize, 6))
         blockCount = Int64(clamping: superblock.blockCount)

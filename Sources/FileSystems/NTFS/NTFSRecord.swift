@@ -96,6 +96,7 @@ struct NTFSAttribute: Sendable {
     static let list: UInt32 = 0x20
     static let data: UInt32 = 0x80
     static let bitmap: UInt32 = 0xb0
+    static let indexAllocation: UInt32 = 0xa0
 
     let type: UInt32
     let record: NTFSRecord

@@ -24,6 +24,11 @@ struct XFSDirectory {
         FileSystemError(superblock.volume, file: "inode \(directory.number)", .damaged(what))
     }
 
+    /// Tells whether `type`, the byte behind a name where there are types, leaves room for a directory: 0 is unknown.
+    private func mayBeDirectory(_ type: UInt8) -> Bool {
+        !superblock.hasFileType || type == 0 || type == 2 || type > 7
+    }
+
     /// Returns the entries that the inode itself holds.
     ///
     /// Count of entries, count of those with inode numbers of 8 bytes, parent; then for each the name's length, two
@@ -42,7 +47,9 @@ struct XFSDirectory {
             }
             let inode: UInt64 = numberSize == 8 ? fields.big(number) : UInt64(fields.big(number, as: UInt32.self))
             entries.append(
-                DirectoryEntry(name: String(decoding: fields.part(name, length), as: UTF8.self), id: FileID(inode)))
+                DirectoryEntry(
+                    name: String(decoding: fields.part(name, length), as: UTF8.self), id: FileID(inode),
+                    mayBeDirectory: mayBeDirectory(fields.byte(name + length))))
             position = number + numberSize
         }
         return entries
@@ -90,7 +97,10 @@ struct XFSDirectory {
             else { throw damaged("an entry does not fit its block") }
             let name = String(decoding: fields.part(position + 9, length), as: UTF8.self)
             if name != "." && name != ".." {
-                entries.append(DirectoryEntry(name: name, id: FileID(fields.big(position))))
+                entries.append(
+                    DirectoryEntry(
+                        name: name, id: FileID(fields.big(position)),
+                        mayBeDirectory: mayBeDirectory(fields.byte(position + 9 + length))))
             }
             position += size
         }

@@ -13,10 +13,11 @@ public enum InstalledSystemReader {
     /// `device` is the volume's name in the inventory, `volumes` are all volumes of the machine, among which the
     /// fstab's are looked for, `open` opens one of them by its name (for a `/boot` or `/usr` of its own), and
     /// `others` are readers of further volumes where a bootloader may lie, such as the EFI system partition.
-    /// Secrets are never kept.
+    /// Secrets are never kept, but those of iSCSI by `secrets`, where there is one.
     public static func look(
         at reader: any FileSystemReader, device: String, volumes: [KnownVolume] = [],
-        open: (String) -> (any FileSystemReader)? = { _ in nil }, others: [any FileSystemReader] = []
+        open: (String) -> (any FileSystemReader)? = { _ in nil }, others: [any FileSystemReader] = [],
+        secrets: ISCSISecrets? = nil
     ) -> InstalledSystem? {
         if reader.kind == .ntfs || reader.kind == .vfat {
             var system = WindowsSystem.look(at: reader, device: device, others: others)
@@ -29,7 +30,9 @@ public enum InstalledSystemReader {
             roots += rootSubvolumes.compactMap { (try? RootedReader(top, at: $0)).flatMap { $0 } }
         }
         for root in roots {
-            if var system = LinuxSystem.look(at: root, device: device, volumes: volumes, open: open, others: others) {
+            if var system = LinuxSystem.look(
+                at: root, device: device, volumes: volumes, open: open, others: others, secrets: secrets)
+            {
                 system.state = Self.text(reader.state)
                 if reader.state == .clean, LinuxSystem.isAsleep(system, volumes: volumes) {
                     system.state = "hibernated"

@@ -107,15 +107,7 @@ struct AutoCapture {
 
     /// Tells whether the target failed in a way that mounting it again may mend: a server that started again, a cable.
     private func isTargetsFault(_ error: CaptureError) -> Bool {
-        guard mount.canBeMountedAgain else { return false }
-        let cause: BlockError
-        switch error {
-        case .io(let error): cause = error
-        case .image(let error):
-            guard case .io(let error) = error else { return false }
-            cause = error
-        default: return false
-        }
+        guard mount.canBeMountedAgain, let cause = error.blockError else { return false }
         let isOnTarget = cause.path == mount.path || cause.path.hasPrefix(mount.path + "/")
         guard isOnTarget, case .system(let errno) = cause.cause else { return false }
         let lasting: [Int32] = [ENOSPC, EDQUOT, EACCES, EPERM, EEXIST, EFBIG, ENAMETOOLONG, ENOMEM, EMFILE, EINVAL]

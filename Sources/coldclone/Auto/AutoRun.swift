@@ -38,7 +38,8 @@ struct AutoRun {
         }
         let names = MachineNames(MachineProbe(Sysroot()).hardware())
         let receiver = ReceiverClient(configuration, reporter, cancellation)
-        if let receiver {
+        // Who has given the job has taken the token.
+        if let receiver, !configuration.jobs.contains(receiver.jobPlace) {
             reporter.tell(.askingReceiver(receiver.url))
             let job = try receiver.job(of: names)
             reporter.tell(.receiverAnswers(job == nil ? "token good" : "token good, it has a job for this machine"))
@@ -100,6 +101,7 @@ struct AutoRun {
         var options = CaptureOptions(
             format: configuration.format == .raw ? .raw : .qcow2, compression: configuration.compression.image)
         options.adaptsCompression = configuration.compression == .auto
+        options.choosesDirect = true
         var work = CloneWork(
             opening: opening, options: options, freeSpace: FreeSpaceRecord(mode: configuration.freeSpace))
         work.name = configuration.name

@@ -27,11 +27,13 @@ struct HTTPClient {
     /// Asks once.
     ///
     /// - Throws: `AutoError`, transient where there was no answer, or the server says that it cannot answer now.
-    func request(_ method: String, _ url: String) throws -> Answer {
+    func request(_ method: String, _ address: String) throws -> Answer {
+        // What stands behind a question mark is no help to who reads a message.
+        let url = String(address.prefix { $0 != "?" })
         let result: HelperProgram.Result
         do throws(HelperProgram.Failure) {
             result = try HelperProgram.run(
-                "curl", ["-q", "--config", "-"], input: Array(configuration(method, url).utf8), secondsAtMost: 90,
+                "curl", ["-q", "--config", "-"], input: Array(configuration(method, address).utf8), secondsAtMost: 90,
                 goesOn: { !cancellation.isCancelled })
         } catch {
             switch error {
@@ -78,7 +80,10 @@ struct HTTPClient {
 
     /// curl(1), EXIT CODES.
     private func failure(_ result: HelperProgram.Result, _ url: String) -> AutoError {
-        let why = result.lastError ?? "curl ends with \(result.status)"
+        let text = String(decoding: result.errors.suffix(4096), as: UTF8.self)
+        let why =
+            text.split(whereSeparator: \.isNewline).first { $0.hasPrefix("curl: (") }
+            .map { String($0.drop { $0 != ")" }.dropFirst(2)) } ?? "curl ends with \(result.status)"
         switch result.status {
         case 60:
             return AutoError(

@@ -32,6 +32,10 @@ struct JobGathering {
         var layers: [Layer] = []
         if Folder.exists(Self.builtIn) { layers.append(try Self.file(Self.builtIn)) }
         var configuration = try compose(layers)
+        // Nothing that a job says wins over the command line.
+        if isAtBoot, configuration.mode != .auto, configuration.origin(of: .mode) == .commandLine {
+            return configuration
+        }
         if let place = job ?? configuration.job {
             // A job that is named is meant, unless the mode is said to be another.
             if isAtBoot, configuration.mode != .auto, configuration.origin(of: .mode) != .defaults {
@@ -102,12 +106,11 @@ struct JobGathering {
     ///
     /// Nothing is mounted: the file system is read in place. Disks of the machine itself do not count.
     private func onMedium() throws -> Layer? {
-        let volumes = VolumeSearch.volumes(named: Self.label).filter { $0.label == Self.label }
-        guard !volumes.isEmpty else { return nil }
         let machine = MachineProbe(Sysroot()).hardware()
         let trusted = machine.disks.filter { $0.isLiveMedium || $0.isPossibleTarget }.map(\.name)
+        guard !trusted.isEmpty else { return nil }
         let names = MachineNames(machine).fileNames.map { "jobs/\($0)" } + ["job.yaml"]
-        for volume in volumes where trusted.contains(volume.disk) {
+        for volume in VolumeSearch.volumes(named: Self.label, on: trusted) where volume.label == Self.label {
             for name in names {
                 guard let text = try volume.content(of: name, limit: JobText.maximumLength) else { continue }
                 let place = "\(Self.label):\(name)"
@@ -124,7 +127,7 @@ struct JobGathering {
             reporter.tell(.receiverAnswers("there is no job for this machine"))
             return nil
         }
-        let place = "\(receiver.url)/api/v1/job"
+        let place = receiver.jobPlace
         return (try JobText.parse(text, place: place), place)
     }
 }

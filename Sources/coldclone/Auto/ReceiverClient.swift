@@ -49,6 +49,9 @@ struct ReceiverClient {
         patience = Patience(reporter: reporter, cancellation: cancellation, seconds: configuration.waitNetwork)
     }
 
+    /// What the receiver's job is called.
+    var jobPlace: String { "\(url)/api/v1/job" }
+
     /// Asks for this machine's job; nil when there is none.
     ///
     /// A wrong token is found out here, before anything is copied.

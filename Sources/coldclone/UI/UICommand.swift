@@ -106,7 +106,7 @@ struct UICommand: ParsableCommand {
         }
         let live = machine.disks.filter(\.isLiveMedium).map(\.name)
         guard !live.isEmpty else { return targets }
-        for volume in VolumeSearch.volumes(named: JobGathering.label) where live.contains(volume.disk) {
+        for volume in VolumeSearch.volumes(named: JobGathering.label, on: live) {
             guard let type = volume.type, TargetMount.types.contains(type) else { continue }
             targets.append(.init(device: volume.device, type: type, name: JobGathering.label, size: nil, link: nil))
         }

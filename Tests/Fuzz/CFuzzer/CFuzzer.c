@@ -16,5 +16,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 FUZZER(ChunkFileFuzz)
 FUZZER(DiskLayoutFuzz)
 FUZZER(FileSystemFuzz)
+FUZZER(ISCSIFuzz)
 FUZZER(ManifestFuzz)
 FUZZER(Qcow2Fuzz)

@@ -22,6 +22,10 @@ public func fuzz(_ data: UnsafePointer<UInt8>, _ size: Int) -> CInt {
         }
     }
     if let use = try? reader.spaceUse(options) { check(use, source.lengthInBytes) }
+    calls.withLock { $0 = 0 }
+    let lost = [0..<min(source.lengthInBytes, 4096), source.lengthInBytes / 2..<source.lengthInBytes]
+    let content = LostContent.find(in: lost, of: source, type: reader.kind.rawValue, goesOn: options.goesOn) ?? []
+    precondition(content.count <= LostContent.maximumCount + 2, "more owners than are kept apart")
     return 0
 }
 

@@ -1,30 +1,34 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-internal import TestSupport
-
 /// A target that speaks just enough iSCSI to be captured, and lets a test bend any of its answers.
 ///
 /// RFC 7143, 11; SPC-4; SBC-3. Its disk has 2048 blocks of 512 bytes, each byte the low byte of its block's number.
-struct FakeTarget: Sendable {
-    static let blocks = 2048
+public struct FakeTarget: Sendable {
 
     /// A request's parts.
-    struct Request {
-        var bytes: [UInt8]
-        var opcode: UInt8 { bytes[0] & 0x3f }
+    public struct Request {
+        /// All of it, data included.
+        public var bytes: [UInt8]
+        /// What kind of request it is.
+        public var opcode: UInt8 { bytes[0] & 0x3f }
         /// The command descriptor block's first byte, where it is a SCSI command.
-        var operation: UInt8? { opcode == 0x01 ? bytes[32] : nil }
-        var tag: ArraySlice<UInt8> { bytes[16..<20] }
-        var block: Int { bytes[34..<42].reduce(0) { $0 << 8 | Int($1) } }
-        var count: Int { bytes[42..<46].reduce(0) { $0 << 8 | Int($1) } }
+        public var operation: UInt8? { opcode == 0x01 ? bytes[32] : nil }
+        /// The initiator task tag, which an answer repeats.
+        public var tag: ArraySlice<UInt8> { bytes[16..<20] }
+        /// The first block of a READ(16).
+        public var block: Int { bytes[34..<42].reduce(0) { $0 << 8 | Int($1) } }
+        /// The number of blocks of a READ(16).
+        public var count: Int { bytes[42..<46].reduce(0) { $0 << 8 | Int($1) } }
     }
 
     /// Bends an answer: gets the right one, returns what is sent, or nil to hang up.
-    typealias Bend = @Sendable (_ request: Request, _ answer: [UInt8]) -> [UInt8]?
+    public typealias Bend = @Sendable (_ request: Request, _ answer: [UInt8]) -> [UInt8]?
 
-    let server: ScriptedServer
+    /// What listens.
+    public let server: ScriptedServer
 
-    init(_ bend: @escaping Bend) throws {
+    /// Starts a target whose answers `bend` has the last word on.
+    public init(_ bend: @escaping Bend) throws {
         server = try ScriptedServer(
             headerLength: 48, restLength: { (Int($0[5]) << 16 | Int($0[6]) << 8 | Int($0[7]) + 3) / 4 * 4 }
         ) { _ in
@@ -38,7 +42,8 @@ struct FakeTarget: Sendable {
         }
     }
 
-    var url: String { "iscsi://127.0.0.1:\(server.port)/iqn.2026-11.org.example:fake/1" }
+    /// The disk's URL.
+    public var url: String { "iscsi://127.0.0.1:\(server.port)/iqn.2026-11.org.example:fake/1" }
 
     private static func answer(to request: Request, number: UInt32) -> [UInt8] {
         switch request.opcode {
@@ -77,7 +82,7 @@ struct FakeTarget: Sendable {
     }
 
     /// A header with the request's tag, all windows open.
-    static func header(_ opcode: UInt8, _ request: Request, _ number: UInt32) -> [UInt8] {
+    public static func header(_ opcode: UInt8, _ request: Request, _ number: UInt32) -> [UInt8] {
         var header = [UInt8](repeating: 0, count: 48)
         header[0] = opcode
         header[1] = 0x80
@@ -94,7 +99,7 @@ struct FakeTarget: Sendable {
     }
 
     /// A header with data behind it, padded.
-    static func data(_ header: [UInt8], _ data: [UInt8]) -> [UInt8] {
+    public static func data(_ header: [UInt8], _ data: [UInt8]) -> [UInt8] {
         var header = header
         header[5] = UInt8(truncatingIfNeeded: data.count >> 16)
         header[6] = UInt8(truncatingIfNeeded: data.count >> 8)
@@ -103,14 +108,16 @@ struct FakeTarget: Sendable {
     }
 
     /// Data-In with the status GOOD.
-    static func dataIn(_ request: Request, _ number: UInt32, _ content: [UInt8]) -> [UInt8] {
+    public static func dataIn(_ request: Request, _ number: UInt32, _ content: [UInt8]) -> [UInt8] {
         var header = header(0x25, request, number)
         header[1] = 0x81
         return data(header, content)
     }
 
     /// A SCSI Response with CHECK CONDITION.
-    static func sense(_ request: Request, _ number: UInt32, key: UInt8, code: UInt16, block: UInt32? = nil) -> [UInt8] {
+    public static func sense(_ request: Request, _ number: UInt32, key: UInt8, code: UInt16, block: UInt32? = nil)
+        -> [UInt8]
+    {
         var header = header(0x21, request, number)
         header[3] = 2
         var sense = [UInt8](repeating: 0, count: 18)
