@@ -160,7 +160,7 @@ func sendAll(_ descriptor: Int32, _ bytes: ArraySlice<UInt8>) -> Bool {
 }
 
 /// Runs `body` on a thread that nobody waits for.
-func startThread(_ body: @escaping @Sendable () -> Void) {
+public func startThread(_ body: @escaping @Sendable () -> Void) {
     final class Start: Sendable {
         let body: @Sendable () -> Void
         init(_ body: @escaping @Sendable () -> Void) { self.body = body }

@@ -18,7 +18,7 @@ final class RunningMachine: Sendable {
         (self.name, self.process, self.network, self.scratch) = (name, process, network, scratch)
         do {
             // QEMU begins when the console is taken.
-            console = SerialConsole(try UnixStream(scratch.file("console")))
+            console = try SerialConsole(try UnixStream(scratch.file("console")))
             monitor = try QMPClient(try UnixStream(scratch.file("monitor")))
         } catch {
             network.stop(process)

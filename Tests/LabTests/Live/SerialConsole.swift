@@ -4,6 +4,8 @@ internal import Synchronization
 internal import TestSupport
 
 /// A machine's serial console: what it says, and what is typed at it.
+///
+/// A thread takes in what it says: a machine whose console nobody reads would stand still.
 final class SerialConsole: Sendable {
     private struct State {
         /// Everything said, without escape sequences and carriage returns.
@@ -13,18 +15,34 @@ final class SerialConsole: Sendable {
         var filter = EscapeFilter()
         var hasEnded = false
         var commands = 0
+        /// Something came, or the machine ended, since somebody last looked.
+        var hasNews = false
+        /// Somebody waits for what comes next.
+        var isAwaited = false
+        var disaster: String?
+    }
+
+    /// What the thread needs: it does not keep the console itself.
+    private final class Shared: Sendable {
+        let state = Mutex(State())
+        let news: Event
+        init() throws { news = try Event() }
     }
 
     private let stream: UnixStream
-    private let state = Mutex(State())
+    private let shared: Shared
 
     /// Words with which no machine's story goes on.
     private static let disasters = ["Kernel panic - not syncing", "Attempted to kill init", "(initramfs)"]
 
-    init(_ stream: UnixStream) { self.stream = stream }
+    init(_ stream: UnixStream) throws {
+        self.stream = stream
+        shared = try Shared()
+        startThread { [shared] in Self.takeIn(stream, shared) }
+    }
 
     /// Everything the machine has said so far.
-    var text: String { state.withLock { String(decoding: $0.text, as: UTF8.self) } }
+    var text: String { shared.state.withLock { String(decoding: $0.text, as: UTF8.self) } }
 
     /// Types `text`, as it is.
     func type(_ text: String) throws { try stream.send(Array(text.utf8)) }
@@ -35,9 +53,9 @@ final class SerialConsole: Sendable {
     func expect(_ texts: String..., within seconds: Int, wholeLine: Bool = false) throws -> String {
         let deadline = Deadline(in: seconds)
         while true {
-            if let line = state.withLock({ Self.take(texts, wholeLine, from: &$0) }) { return line }
+            if let line = shared.state.withLock({ Self.take(texts, wholeLine, from: &$0) }) { return line }
             if try !listen(before: deadline) {
-                let reason = state.withLock { $0.hasEnded } ? "the machine ended" : "\(seconds) s went by"
+                let reason = shared.state.withLock { $0.hasEnded } ? "the machine ended" : "\(seconds) s went by"
                 throw ToolError("\(reason), and the console did not say \(texts):\n\(text.suffix(6000))")
             }
         }
@@ -47,41 +65,58 @@ final class SerialConsole: Sendable {
     func expectEnd(within seconds: Int) throws {
         let deadline = Deadline(in: seconds)
         while try listen(before: deadline) {}
-        guard state.withLock({ $0.hasEnded }) else {
+        guard shared.state.withLock({ $0.hasEnded }) else {
             throw ToolError("the machine did not end within \(seconds) s:\n\(text.suffix(6000))")
         }
     }
 
     /// Runs a command in the shell that waits for one, and returns its exit status and what it printed.
     func run(_ command: String, within seconds: Int = 120) throws -> (status: Int32?, output: String) {
-        let number = state.withLock { state in
+        let number = shared.state.withLock { state in
             state.commands += 1
             return state.commands
         }
         // The marks stand apart in what is typed, so that the echo does not hold them.
         try type("printf '<%s>\\n' lab\(number); \(command); printf '<%s %s>\\n' end\(number) $?\r")
         try expect("<lab\(number)>", within: seconds)
-        let start = state.withLock { $0.taken }
+        let start = shared.state.withLock { $0.taken }
         let line = try expect("<end\(number) ", within: seconds, wholeLine: true)
-        let output = state.withLock { state in
+        let output = shared.state.withLock { state in
             String(decoding: state.text[start..<max(start, state.taken - line.utf8.count - 1)], as: UTF8.self)
         }
         let status = line.split(separator: " ").last.map { $0.prefix { $0 != ">" } }.flatMap { Int32($0) }
         return (status, String(output.drop { $0 == "\n" }))
     }
 
-    /// Takes in what comes next; false when nothing does before `deadline`, or nothing will.
+    /// Waits for more; false when nothing comes before `deadline`, or nothing will.
     private func listen(before deadline: Deadline) throws -> Bool {
-        guard !state.withLock({ $0.hasEnded }), let bytes = try stream.receive(before: deadline) else { return false }
-        try state.withLock { state in
-            state.hasEnded = bytes.isEmpty
-            for byte in bytes where state.filter.passes(byte) { state.text.append(byte) }
-            let recent = String(decoding: state.text.suffix(bytes.count + 200), as: UTF8.self)
-            if let disaster = Self.disasters.first(where: { recent.contains($0) }) {
-                throw ToolError("\(disaster):\n\(String(decoding: state.text, as: UTF8.self).suffix(6000))")
-            }
+        let (hasNews, hasEnded, disaster) = shared.state.withLock { state in
+            defer { state.hasNews = false }
+            state.isAwaited = !state.hasNews && !state.hasEnded
+            return (state.hasNews, state.hasEnded, state.disaster)
         }
-        return !bytes.isEmpty
+        if let disaster { throw ToolError("\(disaster):\n\(text.suffix(6000))") }
+        if hasNews { return deadline.milliseconds > 0 }
+        guard !hasEnded else { return false }
+        return shared.news.wait(seconds: Int(deadline.milliseconds / 1000) + 1) && deadline.milliseconds > 0
+    }
+
+    /// Takes in what the machine says, until it ends.
+    private static func takeIn(_ stream: UnixStream, _ shared: Shared) {
+        var hasEnded = false
+        while !hasEnded {
+            guard let bytes = try? stream.receive(before: Deadline(in: 3600)) ?? [0] else { break }
+            hasEnded = bytes.isEmpty
+            let isAwaited = shared.state.withLock { state in
+                (state.hasEnded, state.hasNews) = (hasEnded, true)
+                for byte in bytes where state.filter.passes(byte) { state.text.append(byte) }
+                let recent = String(decoding: state.text.suffix(bytes.count + 200), as: UTF8.self)
+                state.disaster = state.disaster ?? disasters.first { recent.contains($0) }
+                defer { state.isAwaited = false }
+                return state.isAwaited
+            }
+            if isAwaited { shared.news.signal() }
+        }
     }
 
     private static func take(_ texts: [String], _ wholeLine: Bool, from state: inout State) -> String? {
