@@ -96,7 +96,7 @@ struct Clone {
     func image(ofSerial serial: String) throws -> String {
         let disk = manifest.machine.inventory?.disks.first { $0.serial?.hasSuffix(serial) == true }
         let name = try #require(disk?.name, "no disk has the serial number \(serial)")
-        let record = manifest.disks.first { $0.source == "/dev/\(name)" || $0.name == name }
+        let record = manifest.disks.first { $0.source == name }
         return "\(folder)/\(try #require(record, "\(name) was not cloned").image.file)"
     }
 
