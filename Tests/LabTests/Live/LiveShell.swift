@@ -30,7 +30,11 @@ struct LiveShell: Sendable {
         let host = address.prefix { $0 != "/" }
         try #require(host.hasPrefix("10.99.0."), "no address: \(address)")
         // The one thing that must be seen, lest the scan call everything closed.
-        try output("nc -lk 4242 </dev/null >/dev/null 2>&1 & until ss -Hltn | grep -q :4242; do :; done")
+        try output(
+            """
+            mkfifo /tmp/news; exec 9<>/tmp/news; \
+            systemd-socket-activate --accept --listen=4242 /bin/true >&9 2>&9 & read -r _ <&9
+            """)
         let found = try network.output("python3", ["\(Fixtures.folder)/open-ports", String(host)])
         #expect(found == "4242\n", "TCP ports answer: \(found)")
         try output("kill $!")

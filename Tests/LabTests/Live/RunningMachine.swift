@@ -49,7 +49,12 @@ final class RunningMachine: Sendable {
     /// Waits for the shell on the serial console that follows the agent's report.
     func shell(within seconds: Int) throws -> LiveShell {
         try console.expect("root@", within: seconds)
-        return LiveShell(console: console)
+        // One without a prompt, an echo or news of jobs: all it prints is what a command prints.
+        try console.type("exec env PS1= bash --norc --noprofile --noediting\r")
+        try console.type("stty -echo; set +m\r")
+        let shell = LiveShell(console: console)
+        try shell.output("true")
+        return shell
     }
 
     /// Tells what was measured, for people who compare runs.

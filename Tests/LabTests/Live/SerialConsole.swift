@@ -82,7 +82,7 @@ final class SerialConsole: Sendable {
         let start = shared.state.withLock { $0.taken }
         let line = try expect("<end\(number) ", within: seconds, wholeLine: true)
         let output = shared.state.withLock { state in
-            String(decoding: state.text[start..<max(start, state.taken - line.utf8.count - 1)], as: UTF8.self)
+            String(decoding: state.text[start..<max(start, state.taken - line.utf8.count)], as: UTF8.self)
         }
         let status = line.split(separator: " ").last.map { $0.prefix { $0 != ">" } }.flatMap { Int32($0) }
         return (status, String(output.drop { $0 == "\n" }))
