@@ -11,6 +11,9 @@ let strict: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+/// For rooms where nothing is done a million times: the agent has to fit on slow virtual media.
+let small: [SwiftSetting] = strict + [.unsafeFlags(["-Osize"], .when(configuration: .release))]
+
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
@@ -27,8 +30,8 @@ let service: [Target.Dependency] = [
 let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 
 /// A Swift room of design.md 3: its folder in Sources, and the rooms it may import.
-func room(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+func room(_ name: String, _ dependencies: [Target.Dependency], _ settings: [SwiftSetting] = strict) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -79,7 +82,7 @@ let package = Package(
         room("DiskImage", ["BlockIO", "CDeflate", "CZstd"]),
         room("DiskLayout", ["BlockIO", "CBlkid", "CZlib", "FileSystems", system]),
         room("ISCSI", ["BlockIO", "CISCSI", system]),
-        room("Probing", ["BlockIO", "CLinux", "CloneFormat", "DiskLayout", "FileSystems"]),
+        room("Probing", ["BlockIO", "CLinux", "CloneFormat", "DiskLayout", "FileSystems"], small),
         room("FileSystems", ["BlockIO", "CExt2fs", "CNTFS", "CZlib", "CZstd"]),
         room("Verification", ["BlockIO", "CloneFormat", "DiskImage", crypto]),
         room(
@@ -92,7 +95,7 @@ let package = Package(
                 "BlockIO", "CBlkid", "CDeflate", "CISCSI", "CLinux", "CParted", "CZlib", "CZstd", "Capture",
                 "CloneFormat",
                 "Console", "DiskImage", "DiskLayout", "ISCSI", "Probing", "Verification", arguments,
-            ], swiftSettings: strict),
+            ], swiftSettings: small),
         .executableTarget(
             name: "coldclone-receiver",
             dependencies: [

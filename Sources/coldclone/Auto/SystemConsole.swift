@@ -8,13 +8,19 @@ struct SystemConsole: Sendable, Hashable {
     /// Path of the device.
     var path: String
 
-    /// The first virtual terminal, and all that the kernel writes its messages to.
+    /// The first virtual terminal, all that the kernel writes its messages to, and both usual serial lines.
     ///
-    /// sysfs, class/tty/console/active; tty0 stands for whichever terminal is in front.
+    /// sysfs, class/tty/console/active; tty0 stands for whichever terminal is in front. The kernel writes to one serial
+    /// line only, and which one the machine's BMC forwards, nobody knows. A line that is not there has type 0.
     static var all: [SystemConsole] {
-        let active = (try? SmallFile.text("/sys/class/tty/console/active", limit: 4096)) ?? ""
-        let names = active.split(whereSeparator: \.isWhitespace).filter { $0 != "tty0" && $0 != "tty1" }
-        return (["tty1"] + names).map { SystemConsole(path: "/dev/\($0)") }
+        let active = words("console/active").filter { $0 != "tty0" && $0 != "tty1" }
+        let serial = ["ttyS0", "ttyS1"].filter { words("\($0)/type").first ?? "0" != "0" && !active.contains($0) }
+        return (["tty1"] + active + serial).map { SystemConsole(path: "/dev/\($0)") }
+    }
+
+    private static func words(_ attribute: String) -> [String] {
+        let text = (try? SmallFile.text("/sys/class/tty/\(attribute)", limit: 4096)) ?? ""
+        return text.split(whereSeparator: \.isWhitespace).map { String($0) }
     }
 
     /// Whether what is on the other end may know Japanese: a virtual terminal has no letters for it.
