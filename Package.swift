@@ -11,9 +11,6 @@ let strict: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
-/// For rooms where nothing is done a million times: the agent has to fit on slow virtual media.
-let small: [SwiftSetting] = strict + [.unsafeFlags(["-Osize"], .when(configuration: .release))]
-
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
@@ -30,8 +27,8 @@ let service: [Target.Dependency] = [
 let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 
 /// A Swift room of design.md 3: its folder in Sources, and the rooms it may import.
-func room(_ name: String, _ dependencies: [Target.Dependency], _ settings: [SwiftSetting] = strict) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+func room(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -82,7 +79,7 @@ let package = Package(
         room("DiskImage", ["BlockIO", "CDeflate", "CZstd"]),
         room("DiskLayout", ["BlockIO", "CBlkid", "CZlib", "FileSystems", system]),
         room("ISCSI", ["BlockIO", "CISCSI", system]),
-        room("Probing", ["BlockIO", "CLinux", "CloneFormat", "DiskLayout", "FileSystems"], small),
+        room("Probing", ["BlockIO", "CLinux", "CloneFormat", "DiskLayout", "FileSystems"]),
         room("FileSystems", ["BlockIO", "CExt2fs", "CNTFS", "CZlib", "CZstd"]),
         room("Verification", ["BlockIO", "CloneFormat", "DiskImage", crypto]),
         room(
@@ -95,7 +92,7 @@ let package = Package(
                 "BlockIO", "CBlkid", "CDeflate", "CISCSI", "CLinux", "CParted", "CZlib", "CZstd", "Capture",
                 "CloneFormat",
                 "Console", "DiskImage", "DiskLayout", "ISCSI", "Probing", "Verification", arguments,
-            ], swiftSettings: small),
+            ], swiftSettings: strict),
         .executableTarget(
             name: "coldclone-receiver",
             dependencies: [
@@ -124,6 +121,11 @@ let package = Package(
         tests("LabTests", ["BlockIO", "CloneFormat"]),
     ]
 )
+
+// Where nothing is done a million times, small is better than fast: the agent has to fit on slow virtual media.
+for target in package.targets where ["Probing", "coldclone"].contains(target.name) {
+    target.swiftSettings?.append(.unsafeFlags(["-Osize"], .when(configuration: .release)))
+}
 
 // Fuzz targets, for Tests/fuzz only: they need libFuzzer's main, and rooms that tell it which way their code went.
 if Context.environment["COLDCLONE_FUZZ"] != nil {

@@ -16,7 +16,7 @@ struct BenchTests {
         let result = try Tool.run(
             "strace",
             [
-                "-f", "-o", trace, "-e", "trace=open,openat,openat2,creat,execve", Programs.agent, "bench", file,
+                "-f", "-y", "-o", trace, "-e", "trace=open,openat,openat2,creat,execve", Programs.agent, "bench", file,
                 "--target", "dir:\(target)", "--seconds", "1", "--json",
             ])
         #expect(result.status == 0, "\(result.errors)")
@@ -41,7 +41,8 @@ struct BenchTests {
         #expect(check.status == 0, "\(check.errors)\(result.output)")
         for line in try Tool.output("cat", [trace]).split(separator: "\n")
         where line.contains("O_WRONLY") || line.contains("O_RDWR") || line.contains("O_CREAT") {
-            #expect(line.contains("\"\(target)/"), "\(line)")
+            // A file is opened once more by its descriptor, for direct writes: strace tells what it is.
+            #expect(line.contains("\"\(target)/") || line.contains("<\(target)/"), "\(line)")
         }
     }
 
