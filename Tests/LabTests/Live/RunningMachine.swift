@@ -50,8 +50,10 @@ final class RunningMachine: Sendable {
     func shell(within seconds: Int) throws -> LiveShell {
         try console.expect("root@", within: seconds)
         // One without a prompt, an echo or news of jobs: all it prints is what a command prints.
-        try console.type("exec env PS1= bash --norc --noprofile --noediting\r")
-        try console.type("stty -echo; set +m\r")
+        // What is typed before it reads would be lost to the terminal's change of modes.
+        try console.type("exec env PS1=lab''shell bash --norc --noprofile --noediting\r")
+        try console.expect("labshell", within: 120)
+        try console.type("stty -echo; set +m; PS1=\r")
         let shell = LiveShell(console: console)
         try shell.output("true")
         return shell
