@@ -56,6 +56,9 @@ public struct BlockError: Error, Sendable, Hashable, CustomStringConvertible {
     /// Whether there is nothing at the path.
     public var isNotFound: Bool { cause == .system(.noSuchFileOrDirectory) }
 
+    /// Whether something stands at the path that was to be created.
+    public var isAlreadyThere: Bool { cause == .system(.fileExists) }
+
     /// Whether the kernel does what was tried, but not with these numbers.
     public var isInvalidArgument: Bool { cause == .system(.invalidArgument) }
 

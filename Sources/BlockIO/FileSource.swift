@@ -51,9 +51,27 @@ public final class FileSource: BlockSource {
     ///
     /// Returns without side effects on the medium: `O_RDONLY`, no `O_EXCL`. open(2).
     /// - Throws: `BlockError` when it cannot be opened, or is neither a block device nor a plain file.
-    public init(_ path: String, direct wanted: Direct = .devices, protect: Bool = false) throws(BlockError) {
+    public convenience init(
+        _ path: String, direct: Direct = .devices, protect: Bool = false
+    ) throws(BlockError) {
+        try self.init(path, direct, protect) { flags throws(BlockError) in try Self.open(path, flags: flags) }
+    }
+
+    /// Opens the file `name` of `folder` read-only, never through a symbolic link.
+    ///
+    /// openat(2).
+    /// - Throws: `BlockError` when it cannot be opened, or is neither a block device nor a plain file.
+    public convenience init(_ name: String, in folder: PinnedFolder, direct: Direct) throws(BlockError) {
+        try self.init("\(folder.path)/\(name)", direct, false) { flags throws(BlockError) in
+            FileDescriptor(rawValue: try folder.open(file: name, flags: flags))
+        }
+    }
+
+    private init(
+        _ path: String, _ wanted: Direct, _ protect: Bool, opening: (Int32) throws(BlockError) -> FileDescriptor
+    ) throws(BlockError) {
         name = path
-        let descriptor = try Self.open(path, flags: 0)
+        let descriptor = try opening(0)
         do throws(BlockError) {
             var status = stat()
             if fstat(descriptor.rawValue, &status) != 0 {
@@ -81,7 +99,7 @@ public final class FileSource: BlockSource {
         buffered = descriptor
         let wantsDirect = wanted == .always || (wanted == .devices && isBlockDevice)
         // A file system without O_DIRECT says EINVAL here: the page cache serves as well.
-        direct = wantsDirect ? try? Self.open(path, flags: cl_o_direct()) : nil
+        direct = wantsDirect ? try? opening(cl_o_direct()) : nil
     }
 
     deinit {

@@ -19,6 +19,11 @@ public enum Folder {
     public static func names(in path: String) throws(BlockError) -> [String] {
         guard let stream = opendir(path) else { throw BlockError(.open, path, .system(.current)) }
         defer { closedir(stream) }
+        return try names(stream, path)
+    }
+
+    /// Reads the open directory `stream` to its end.
+    static func names(_ stream: OpaquePointer, _ path: String) throws(BlockError) -> [String] {
         var names: [String] = []
         while true {
             Glibc.errno = 0

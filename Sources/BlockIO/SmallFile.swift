@@ -10,6 +10,18 @@ public enum SmallFile {
     public static func read(_ path: String, limit: Int) throws(BlockError) -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw BlockError(.open, path, .system(.current)) }
+        return try read(descriptor, path, limit)
+    }
+
+    /// Returns the content of the file `name` of `folder`, refusing more than `limit` bytes and symbolic links.
+    ///
+    /// - Throws: `BlockError` when it cannot be read or is larger.
+    public static func read(_ name: String, in folder: PinnedFolder, limit: Int) throws(BlockError) -> [UInt8] {
+        try read(try folder.open(file: name), "\(folder.path)/\(name)", limit)
+    }
+
+    /// Reads `descriptor` to its end and closes it.
+    private static func read(_ descriptor: Int32, _ path: String, _ limit: Int) throws(BlockError) -> [UInt8] {
         defer { close(descriptor) }
         var content: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: 64 << 10)

@@ -22,8 +22,10 @@ public struct CaptureBase: Sendable {
         func refused(_ reason: String, hint: String? = nil) -> CaptureError {
             .invalid("\(folder) cannot be the base: \(reason)", hint: hint)
         }
+        let opened: PinnedFolder
+        do throws(BlockError) { opened = try PinnedFolder(folder) } catch { throw refused(error.description) }
         let reading: ManifestReading
-        do throws(VerificationError) { reading = try ManifestReading(folder: folder) } catch {
+        do throws(VerificationError) { reading = try ManifestReading(folder: opened) } catch {
             throw refused(error.description)
         }
         guard let manifest = reading.manifest, let digest = reading.digest else {
@@ -48,7 +50,7 @@ public struct CaptureBase: Sendable {
                 hint: "the new clone names it by its place beside itself: choose the base's folder as target")
         }
         do throws(CloneChain.Failure) {
-            chain = try CloneChain(behind: place, manifest.base)
+            chain = try CloneChain(behind: opened, manifest.base)
         } catch {
             throw refused(error.message)
         }

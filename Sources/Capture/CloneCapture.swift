@@ -52,8 +52,7 @@ public struct CloneCapture: Sendable {
         let disks = try base?.applied(to: disks, machine: machine, options: options) ?? disks
         try options.check(disks)
         let started = Timestamp()
-        let name = FileName.sanitize(machine.name, fallback: "machine")
-        let id = "\(name)-\(started.compact)"
+        let id = try createFolder(at: started)
         var journal = Journal(
             cloneId: id, cloneUuid: UUIDText.random(), startedAt: started.rfc3339, machine: machine,
             imageFormat: options.format.rawValue, compression: options.compression.rawValue, level: options.level,
@@ -69,16 +68,33 @@ public struct CloneCapture: Sendable {
         let session = CaptureSession(
             folder: "\(target)/\(id)", journal: journal, disks: disks, agent: agent, options: options,
             progress: progress, cancellation: cancellation)
-        let events = try createFolder(session)
+        let events = try beginJournal(of: session)
         for event in preceding { events.append(event) }
         events.append(CloneEvent(.captureStarted, message: "\(agent.name) \(agent.version)"))
         return try session.run(events)
     }
 
-    private func createFolder(_ session: CaptureSession) throws(CaptureError) -> EventLog {
+    /// Creates the clone's folder, named after the machine and the time, and returns its name.
+    ///
+    /// Two machines of one name may begin in one second: the later one gets the next second that is free.
+    private func createFolder(at time: Timestamp) throws(CaptureError) -> String {
+        let name = FileName.sanitize(machine.name, fallback: "machine")
+        var seconds = 0
+        while true {
+            let id = "\(name)-\(time.adding(seconds: seconds).compact)"
+            do throws(BlockError) {
+                try Folder.create("\(target)/\(id)")
+                return id
+            } catch {
+                guard error.cause == .system(.fileExists), seconds < 60 else { throw .io(error) }
+                seconds += 1
+            }
+        }
+    }
+
+    private func beginJournal(of session: CaptureSession) throws(CaptureError) -> EventLog {
         let bytes = try CaptureSession.encoded(session.journal)
         do throws(BlockError) {
-            try Folder.create(session.folder)
             try Folder.writeDurably(bytes, to: Journal.fileName, in: session.folder)
             try Folder.synchronize(target)
             return try EventLog(folder: session.folder)

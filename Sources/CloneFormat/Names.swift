@@ -46,6 +46,11 @@ public struct Timestamp: Sendable {
     /// Takes the present moment.
     public init() { date = Date() }
 
+    private init(_ date: Date) { self.date = date }
+
+    /// Returns the time so many seconds later.
+    public func adding(seconds: Int) -> Timestamp { Timestamp(date.addingTimeInterval(TimeInterval(seconds))) }
+
     /// RFC 3339 with seconds, `2026-11-22T10:30:00Z`.
     public var rfc3339: String { date.formatted(.iso8601) }
 

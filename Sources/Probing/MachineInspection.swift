@@ -9,7 +9,8 @@ public struct MachineInspection: Sendable {
     private let sysroot: Sysroot
     /// Whether drives are asked for their health, where that is possible.
     public var asksDrives = true
-    /// Gets the CHAP secrets that the installed systems' records hold; nil, the default, leaves them unread.
+    /// Gets the CHAP secrets that the firmware and the installed systems' records hold; nil, the default, leaves them
+    /// unread.
     public var iscsiSecrets: ISCSISecrets?
 
     /// Prepares to look at the machine of `sysroot`; disks are read only when it is the running one.
@@ -18,6 +19,8 @@ public struct MachineInspection: Sendable {
     /// Returns the inventory, findings included.
     public func machine() -> Machine {
         var machine = MachineProbe(sysroot).hardware()
+        // The firmware's first: it logs in before any installed system does.
+        if let iscsiSecrets { BootFirmwareTable(sysroot: sysroot).keepAccounts(in: iscsiSecrets) }
         if asksDrives {
             for index in machine.disks.indices {
                 machine.disks[index].smart = DriveHealthReader(sysroot: sysroot).health(of: machine.disks[index])

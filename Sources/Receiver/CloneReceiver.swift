@@ -43,12 +43,17 @@ public struct CloneReceiver: Sendable {
     /// Verifies the clone in `folder` and writes its receipt, for a bad or unfinished clone too.
     ///
     /// Blocks no thread of the caller's.
+    /// - Parameter followingLink: whether `folder` may be a symbolic link: where others write beside it, it may not.
     /// - Throws: `ReceiverError` when there is no verdict: cancelled, or the folder cannot be read.
     public func receive(
-        _ folder: String, progress: ReceiverProgress = ReceiverProgress(),
+        _ path: String, followingLink: Bool = true, progress: ReceiverProgress = ReceiverProgress(),
         cancellation: CancellationFlag = CancellationFlag()
     ) async throws(ReceiverError) -> Reception {
         let startedAt = Timestamp().rfc3339
+        let folder: PinnedFolder
+        do throws(BlockError) { folder = try PinnedFolder(path, followingLink: followingLink) } catch {
+            throw .verification(.folder(error))
+        }
         var (report, digester) = try await OwnThread.run { () throws(ReceiverError) in
             try check(folder, progress, cancellation)
         }
@@ -59,7 +64,7 @@ public struct CloneReceiver: Sendable {
                 $0.disk == disk.name && ($0.kind == .image || $0.kind == .missingFile)
             }
             guard !isRefused, report.problemCount <= Receipt.maximumProblems else { continue }
-            let opinion = await QemuImg.check("\(folder)/\(disk.image.file)", cancellation: cancellation)
+            let opinion = await QemuImg.check("\(path)/\(disk.image.file)", cancellation: cancellation)
             report.disks[index].qemuImgCheck = opinion.word
             if case .failed(let words) = opinion {
                 problems.append(
@@ -68,7 +73,7 @@ public struct CloneReceiver: Sendable {
                         file: disk.image.file))
             }
         }
-        guard !cancellation.isCancelled else { throw .verification(.cancelled(folder: folder)) }
+        guard !cancellation.isCancelled else { throw .verification(.cancelled(folder: path)) }
         report.add(problems)
         var receipt = Receipt(
             cloneId: report.manifest?.cloneId, cloneUuid: report.manifest?.cloneUuid,
@@ -78,17 +83,17 @@ public struct CloneReceiver: Sendable {
             warnings: report.warnings + (digester?.warnings ?? []))
         if !report.dependsOn.isEmpty { receipt.dependsOn = report.dependsOn }
         // A folder that shows no trace of a clone is somebody else's: nothing is left there.
-        let isClone = report.manifestDigest != nil || Folder.exists("\(folder)/\(Journal.fileName)")
+        let isClone = report.manifestDigest != nil || folder.contains(Journal.fileName)
         let writes = options.writesReceipt && isClone
         return Reception(receipt: receipt, receiptError: writes ? write(receipt, to: folder) : nil)
     }
 
     /// Checks the images and, at the same time, computes the digests of all files.
     private func check(
-        _ folder: String, _ progress: ReceiverProgress, _ cancellation: CancellationFlag
+        _ folder: PinnedFolder, _ progress: ReceiverProgress, _ cancellation: CancellationFlag
     ) throws(ReceiverError) -> (CloneReport, FileDigester?) {
         let verification = CloneVerification(
-            folder: folder, options: CloneVerification.Options(freshness: .cached, jobs: options.jobs))
+            in: folder, options: CloneVerification.Options(freshness: .cached, jobs: options.jobs))
         let reading: ManifestReading
         do throws(VerificationError) {
             reading = try ManifestReading(folder: folder)
@@ -126,16 +131,16 @@ public struct CloneReceiver: Sendable {
         switch slot.value {
         case .success(let report): return (report, digester)
         case .failure(let error): throw .verification(error)
-        case nil: throw .verification(.cancelled(folder: folder))
+        case nil: throw .verification(.cancelled(folder: folder.path))
         }
     }
 
-    private func write(_ receipt: Receipt, to folder: String) -> BlockError? {
+    private func write(_ receipt: Receipt, to folder: PinnedFolder) -> BlockError? {
         guard let bytes = try? JSONText.encode(receipt) else {
-            return BlockError(.write, "\(folder)/\(Receipt.fileName)", .invalid("it has no JSON form"))
+            return BlockError(.write, "\(folder.path)/\(Receipt.fileName)", .invalid("it has no JSON form"))
         }
         do throws(BlockError) {
-            try Folder.writeDurably(bytes, to: Receipt.fileName, in: folder, replacing: true)
+            try folder.writeDurably(bytes, to: Receipt.fileName, replacing: true)
             return nil
         } catch {
             return error

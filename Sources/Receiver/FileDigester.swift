@@ -33,12 +33,13 @@ final class FileDigester: Sendable {
 
     /// Opens `names` in `folder`; what cannot be opened has no digests, and the verification says why.
     init(
-        names: [String], folder: String, policy: FileDigestPolicy, progress: ReceiverProgress, stop: [CancellationFlag]
+        names: [String], folder: PinnedFolder, policy: FileDigestPolicy, progress: ReceiverProgress,
+        stop: [CancellationFlag]
     ) {
         var files: [File] = []
         var notes: [String] = []
         for name in names {
-            guard let source = try? FileSource("\(folder)/\(name)", direct: .never), !source.isBlockDevice else {
+            guard let source = try? FileSource(name, in: folder, direct: .never), !source.isBlockDevice else {
                 continue
             }
             var file = File(name: name, length: source.lengthInBytes, source: source)

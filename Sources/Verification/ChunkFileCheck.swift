@@ -6,7 +6,7 @@ internal import Crypto
 
 /// The first look at a disk's chunk file: all of it is hashed and held against the manifest.
 struct ChunkFileCheck {
-    let folder: String
+    let folder: PinnedFolder
     let disk: DiskRecord
     let cloneUUID: [UInt8]
     let options: CloneVerification.Options

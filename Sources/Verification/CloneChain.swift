@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-internal import BlockIO
+public import BlockIO
 public import CloneFormat
 public import DiskImage
 
@@ -17,7 +17,7 @@ public struct CloneChain: Sendable {
 
     private struct Link: Sendable {
         var record: BaseRecord
-        var folder: String
+        var folder: PinnedFolder
         var manifest: Manifest
     }
 
@@ -30,7 +30,7 @@ public struct CloneChain: Sendable {
     ///
     /// A clone that was copied from its base does not need it: its chain is empty.
     /// - Throws: `Failure` for a base that is missing, incomplete or another one.
-    public init(behind folder: String, _ record: BaseRecord?) throws(Failure) {
+    public init(behind folder: PinnedFolder, _ record: BaseRecord?) throws(Failure) {
         var links: [Link] = []
         var folder = folder
         var next = record
@@ -38,7 +38,7 @@ public struct CloneChain: Sendable {
             // Depths fall by one from clone to clone, so that the walk ends.
             guard links.last.map({ $0.record.depth == record.depth + 1 }) ?? (record.depth < BaseRecord.maximumDepth)
             else { throw Failure(message: "the clones behind \(record.cloneId) are not as many as recorded") }
-            folder = "\(folder)/../\(record.cloneId)"
+            folder = try Self.folder(of: record, beside: folder)
             let manifest = try Self.manifest(of: record, in: folder)
             links.append(Link(record: record, folder: folder, manifest: manifest))
             next = manifest.base
@@ -49,10 +49,15 @@ public struct CloneChain: Sendable {
         self.links = links
     }
 
-    private static func manifest(of record: BaseRecord, in folder: String) throws(Failure) -> Manifest {
-        guard Folder.isDirectory(folder) else {
+    private static func folder(
+        of record: BaseRecord, beside folder: PinnedFolder
+    ) throws(Failure) -> PinnedFolder {
+        do throws(BlockError) { return try folder.sibling(record.cloneId) } catch {
             throw Failure(message: "its base, the clone \(record.cloneId), is not in the folder beside it")
         }
+    }
+
+    private static func manifest(of record: BaseRecord, in folder: PinnedFolder) throws(Failure) -> Manifest {
         let reading: ManifestReading
         do throws(VerificationError) { reading = try ManifestReading(folder: folder) } catch {
             throw Failure(message: "its base cannot be read: \(error.description)")
@@ -88,11 +93,11 @@ public struct CloneChain: Sendable {
             let format = ImageFormat(rawValue: record.image.format), record.image.format == base.imageFormat,
             record.lengthInBytes == disk.lengthInBytes, record.contentDigest == base.contentDigest
         else { throw failure("is not the image of \(disk.name) that its manifest names") }
-        let path = "\(link.folder)/\(base.imageFile)"
-        guard Folder.isPlainFile(path) else { throw failure("is missing, or is no plain file") }
         let behind = try backing(of: record, from: index + 1, options)
         do {
-            let file = try FileSource(path, direct: options.freshness == .direct ? .always : .never)
+            let file = try FileSource(
+                base.imageFile, in: link.folder, direct: options.freshness == .direct ? .always : .never)
+            guard !file.isBlockDevice else { throw failure("is a device, and no file") }
             file.dropCache()
             guard file.lengthInBytes == record.image.lengthInBytes else {
                 throw failure("has \(file.lengthInBytes) bytes where its manifest says \(record.image.lengthInBytes)")

@@ -30,13 +30,27 @@ public struct CloneVerification: Sendable {
         }
     }
 
-    private let folder: String
+    private let path: String
+    private let opened: PinnedFolder?
     private let options: Options
 
-    /// Takes the clone's folder.
-    public init(folder: String, options: Options = Options()) {
-        self.folder = folder
+    /// Takes the path of the clone's folder, which is opened when the work begins.
+    public init(folder path: String, options: Options = Options()) {
+        self.path = path
+        opened = nil
         self.options = options
+    }
+
+    /// Takes the clone's folder.
+    public init(in folder: PinnedFolder, options: Options = Options()) {
+        path = folder.path
+        opened = folder
+        self.options = options
+    }
+
+    private func open() throws(VerificationError) -> PinnedFolder {
+        if let opened { return opened }
+        do throws(BlockError) { return try PinnedFolder(path) } catch { throw .folder(error) }
     }
 
     /// Returns what is wrong with the files of one disk, as its record describes them.
@@ -47,16 +61,17 @@ public struct CloneVerification: Sendable {
         of disk: DiskRecord, cloneUuid: String, base: BaseRecord? = nil, cancellation: CancellationFlag
     ) throws(VerificationError) -> [Problem] {
         let log = ProblemLog()
+        let folder = try open()
         _ = try DiskVerification(
-            folder: folder, disk: disk, cloneUUID: UUIDText.bytes(cloneUuid) ?? [], chain: chain(base),
+            folder: folder, disk: disk, cloneUUID: UUIDText.bytes(cloneUuid) ?? [], chain: chain(base, folder),
             options: options, log: log,
             progress: VerificationProgress(), cancellation: cancellation
         ).run()
-        guard !cancellation.isCancelled else { throw .cancelled(folder: folder) }
+        guard !cancellation.isCancelled else { throw .cancelled(folder: path) }
         return log.collected.problems
     }
 
-    private func chain(_ base: BaseRecord?) -> Result<CloneChain, CloneChain.Failure> {
+    private func chain(_ base: BaseRecord?, _ folder: PinnedFolder) -> Result<CloneChain, CloneChain.Failure> {
         do throws(CloneChain.Failure) { return .success(try CloneChain(behind: folder, base)) } catch {
             return .failure(error)
         }
@@ -68,8 +83,9 @@ public struct CloneVerification: Sendable {
     public func run(
         progress: VerificationProgress = VerificationProgress(), cancellation: CancellationFlag = CancellationFlag()
     ) throws(VerificationError) -> CloneReport {
+        let folder = try open()
         let names: [String]
-        do throws(BlockError) { names = try Folder.names(in: folder) } catch { throw .folder(error) }
+        do throws(BlockError) { names = try folder.names() } catch { throw .folder(error) }
         let reading = try ManifestReading(folder: folder)
         var report = CloneReport(manifest: reading.manifest, manifestDigest: reading.digest)
         guard let manifest = reading.manifest else {
@@ -81,7 +97,7 @@ public struct CloneVerification: Sendable {
             report.warnings.append("the manifest's state \(word.debugDescription) is not known to this release")
         }
         let log = ProblemLog()
-        let chain = chain(manifest.base)
+        let chain = chain(manifest.base, folder)
         if let base = manifest.base, base.kind == .overlay {
             report.dependsOn = (try? chain.get().records) ?? [base]
             report.warnings.append(
@@ -104,7 +120,7 @@ public struct CloneVerification: Sendable {
                 folder: folder, disk: disk, cloneUUID: UUIDText.bytes(manifest.cloneUuid) ?? [], chain: chain,
                 options: options, log: log, progress: progress, cancellation: cancellation)
             report.disks.append(try verification.run())
-            guard !cancellation.isCancelled else { throw .cancelled(folder: folder) }
+            guard !cancellation.isCancelled else { throw .cancelled(folder: path) }
             progress.finishDisk(at: end)
         }
         progress.startDisk("")

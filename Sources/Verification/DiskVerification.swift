@@ -6,7 +6,7 @@ internal import DiskImage
 
 /// Verifies one disk of a clone: its chunk file, its image's structure, and every chunk.
 struct DiskVerification {
-    let folder: String
+    let folder: PinnedFolder
     let disk: DiskRecord
     let cloneUUID: [UInt8]
     /// The clones behind, or why they cannot be read.

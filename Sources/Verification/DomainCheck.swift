@@ -9,11 +9,11 @@ enum DomainCheck {
     private static let maximumLength = 16 << 20
 
     /// Returns what is wrong with the domain in `folder`; nil when nothing is, or when the clone has none.
-    static func problem(_ manifest: Manifest, folder: String) -> Problem? {
+    static func problem(_ manifest: Manifest, folder: PinnedFolder) -> Problem? {
         let file = DomainXML.fileName
         guard let expected = manifest.domainDigest else { return nil }
         do throws(BlockError) {
-            let found = Digest(of: try SmallFile.read("\(folder)/\(file)", limit: maximumLength))
+            let found = Digest(of: try SmallFile.read(file, in: folder, limit: maximumLength))
             guard found != expected else { return nil }
             return Problem(.domain, "\(file) is not the one that the capture wrote: \(found)", file: file)
         } catch {

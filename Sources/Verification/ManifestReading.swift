@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-internal import BlockIO
+public import BlockIO
 public import CloneFormat
 
 /// A clone's manifest as it was found: good, damaged or missing.
@@ -15,11 +15,11 @@ public struct ManifestReading: Sendable, Hashable {
     /// Reads the manifest in `folder`, at most `Manifest.maximumLength` bytes of it.
     ///
     /// - Throws: `VerificationError` when the file may not be read: that says nothing of the clone.
-    public init(folder: String) throws(VerificationError) {
+    public init(folder: PinnedFolder) throws(VerificationError) {
         let file = Manifest.fileName
         let bytes: [UInt8]
         do throws(BlockError) {
-            bytes = try SmallFile.read("\(folder)/\(file)", limit: Manifest.maximumLength)
+            bytes = try SmallFile.read(file, in: folder, limit: Manifest.maximumLength)
         } catch {
             if error.isForbidden { throw .folder(error) }
             problem = Problem(

@@ -7,10 +7,10 @@ internal import CloneFormat
 enum OpenedFile {
     /// Opens `file` for checking past what the page cache holds of it, or says what is wrong and returns nil.
     static func open(
-        _ file: String, in folder: String, disk: String, options: CloneVerification.Options, log: ProblemLog
+        _ file: String, in folder: PinnedFolder, disk: String, options: CloneVerification.Options, log: ProblemLog
     ) -> FileSource? {
         do throws(BlockError) {
-            let source = try FileSource("\(folder)/\(file)", direct: options.freshness == .direct ? .always : .never)
+            let source = try FileSource(file, in: folder, direct: options.freshness == .direct ? .always : .never)
             guard !source.isBlockDevice else {
                 log.add(Problem(.image, "\(file) is a device, not a file of the clone", disk: disk, file: file))
                 return nil

@@ -26,7 +26,7 @@ struct BaseRefusalTests {
     @Test func refusesWhatCannotBeABase() throws {
         let run = try BaseRun(Self.content)
         let base = try run.capture()
-        #expect(try refusal(run, run.folder.file("none")).contains("no manifest"))
+        #expect(try refusal(run, run.folder.file("none")).contains("No such file or directory"))
         let link = "\(run.target)/link"
         try Tool.output("ln", ["-s", base.folder, link])
         #expect(throws: Never.self) { _ = try CaptureBase(folder: link, target: run.target, kind: .overlay) }
@@ -94,7 +94,7 @@ struct BaseRefusalTests {
             try report { run, base in
                 try Tool.output("mv", [base.image, run.folder.file("away")])
                 try Tool.output("ln", ["-s", run.folder.file("away"), base.image])
-            }, "is missing, or is no plain file")
+            }, "it is a symbolic link")
     }
 
     /// Another clone under the base's name: whole in itself, but not the one.

@@ -25,11 +25,6 @@ struct BaseRun {
         source: (any BlockSource)? = nil, machine: String = "test"
     ) throws -> CloneCapture.Outcome {
         let base = try base.map { try CaptureBase(folder: $0, target: target, kind: kind) }
-        let started = Timestamp().compact
-        // A clone is named after the second that it was begun in: two of one machine begin in two seconds.
-        while Folder.exists("\(target)/\(machine)-\(Timestamp().compact)"), Timestamp().compact == started {
-            usleep(20_000)
-        }
         return try CloneCapture(
             disks: [CaptureDisk(name: "sda", source: source ?? FileSource(disk))], target: target,
             machine: MachineIdentity(name: machine), agent: Program(name: "test", version: "0"), options: options,

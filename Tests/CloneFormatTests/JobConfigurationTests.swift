@@ -50,6 +50,18 @@ struct JobConfigurationTests {
         #expect(merged.lines.map(\.key) == JobKey.allCases.map(\.rawValue))
     }
 
+    @Test func anEarlierCloneIsTheBase() throws {
+        #expect(try configuration().base == .none)
+        #expect(try configuration("base: latest\nbase_copy: on\nformat: raw").base == .latest)
+        let named = try configuration(commandLine: "coldclone.base=web01-20261122T103000Z coldclone.base-copy")
+        #expect(named.base == .clone("web01-20261122T103000Z") && named.baseCopy)
+        for name in ["../web01", "a/b", ".", ".hidden"] {
+            #expect(refusal("base: \"\(name)\"")?.description.contains("is no clone") == true, "\(name)")
+        }
+        let raw = try configuration("base: latest\nformat: raw")
+        #expect(throws: FormatError.self) { try raw.check() }
+    }
+
     @Test(
         arguments: [
             ("on-done", nil), ("traget", "target"), ("tokn", "token"), ("formt", "format"), ("on_dnoe", "on_done"),

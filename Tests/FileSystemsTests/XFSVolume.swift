@@ -106,15 +106,15 @@ struct XFSVolume {
         }
         try Trees.directory("\(folder)/blocks")
         for index in 0..<2 * count { try Trees.write("\(index)", to: "\(folder)/blocks/\(index)") }
-        // Only what was allocated leaves a gap.
+        let fragmented = try FileSink(creating: "\(folder)/fragmented")
+        for block in 0..<900 { try fragmented.write(generator.bytes(4096), at: Int64(block) * 8192) }
+        try fragmented.close()
+        // Only what was allocated leaves a gap; what is written later would fill it.
         try Tool.output("sync", ["-f", folder])
         for index in 0..<2 * count where index % 2 == 0 { unlink("\(folder)/blocks/\(index)") }
         files = files.filter { file in
             generator.next() % 3 > 0 || unlink(file) != 0
         }
-        let fragmented = try FileSink(creating: "\(folder)/fragmented")
-        for block in 0..<900 { try fragmented.write(generator.bytes(4096), at: Int64(block) * 8192) }
-        try fragmented.close()
         try attribute(files, folder, &generator)
     }
 

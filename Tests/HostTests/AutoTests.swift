@@ -97,6 +97,37 @@ struct AutoTests {
         #expect(forced.status == 1 && forced.output.contains("No space left on device"))
     }
 
+    /// The second pass before a cut-over: only what changed is stored, and the first clone is needed.
+    @Test func theLatestCloneIsTheBase() throws {
+        let folder = try TemporaryFolder()
+        let target = try folder.folder("target")
+        let disk = try SampleContent.write(SampleContent.bytes(.random, length: 24 << 20), to: folder.file("disk.img"))
+        let settings = ["disks=\(disk)", "target=dir:\(target)", "name=host", "bench=off", "base=latest"]
+        let first = try auto(settings)
+        #expect(first.status == 0 && first.output.contains("capturing everything: the target has no complete clone"))
+        let base = try Programs.clone(in: target)
+        let name = base.split(separator: "/").last ?? ""
+        try Tool.output("dd", ["if=/dev/urandom", "of=\(disk)", "bs=1M", "count=1", "seek=7", "conv=notrunc"])
+        let second = try auto(settings)
+        #expect(second.status == 0 && second.output.contains("storing what changed since \(name)"), "\(second.output)")
+        let clones = try Tool.output("ls", [target]).split(separator: "\n").filter { $0 != name }
+        let clone = "\(target)/\(try #require(clones.first))"
+        #expect(clones.count == 1)
+        #expect(try Tool.run(Programs.receiver, ["verify", clone]).status == 0)
+        let files = try Tool.output("ls", [clone]).split(separator: "\n")
+        let image = "\(clone)/\(try #require(files.first { $0.hasSuffix(".qcow2") }))"
+        #expect(try Tool.run("qemu-img", ["compare", "-f", "raw", "-F", "qcow2", disk, image]).status == 0)
+        #expect(Int(try Tool.output("stat", ["-c", "%s", image]).dropLast()) ?? .max < 4 << 20)
+        // A disk of another length has no base: everything is captured then, but a base by its name is insisted on.
+        try Tool.output("truncate", ["-s", "25M", disk])
+        let third = try auto(settings)
+        #expect(third.status == 0 && third.output.contains("capturing everything: "), "\(third.output)")
+        let named = try auto(settings.dropLast() + ["base=\(name)"])
+        #expect(named.status == 1 && named.output.contains("cannot be the base"), "\(named.output)")
+        let missing = try auto(settings.dropLast() + ["base=host-20200101T000000Z"])
+        #expect(missing.status == 1 && missing.output.contains("cannot be the base"), "\(missing.output)")
+    }
+
     @Test(.enabled(if: Tool.isInstalled("strace"), "strace is not installed"))
     func anInterruptedCloneIsGoneOnWith() throws {
         let folder = try TemporaryFolder(in: "/var/tmp")

@@ -22,7 +22,6 @@ struct BaseCommandTests {
             try Tool.output(
                 "dd", ["if=/dev/urandom", "of=\(disk)", "bs=65536", "count=20", "seek=\(place * 16)", "conv=notrunc"])
         }
-        Programs.waitForNextSecond()
         return (folder, disk, target, base)
     }
 

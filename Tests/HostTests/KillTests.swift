@@ -49,7 +49,6 @@ struct KillTests {
                 }
             }
             try Self.capture(disks: [folder.file("sda.img"), folder.file("sdb.img")], target: target)
-            Programs.waitForNextSecond()
             base = "\(target)/\(try Tool.output("ls", [target]).prefix { $0 != "\n" })"
             for disk in [folder.file("sda.img"), folder.file("sdb.img")] {
                 for place in [2, 40, 75] {

@@ -64,7 +64,6 @@ struct PowerLossTests {
         try Tool.output("dd", ["if=/dev/urandom", "of=\(disk)", "bs=1M", "count=90", "seek=60", "conv=notrunc"])
         try Tool.output("sync", ["-f", target.path])
         var interrupted = 0
-        Programs.waitForNextSecond()
         for number in 0..<8 {
             let variant =
                 [
@@ -129,7 +128,6 @@ struct PowerLossTests {
             let base = try #require(try target.clone(besides: nil))
             try Tool.output("dd", ["if=/dev/urandom", "of=\(disk)", "bs=1M", "count=3", "seek=100", "conv=notrunc"])
             let before = try used(target.path)
-            Programs.waitForNextSecond()
             let result = try Programs.capture(
                 [disk], target: target.path, ["--format", format, "--base", base, "--base-copy", "--json"])
             #expect(result.status == 0, "\(result.errors)")

@@ -21,12 +21,6 @@ enum Programs {
         try Tool.run(agent, ["capture"] + sources + ["--target", "dir:\(target)", "--name", "host"] + options)
     }
 
-    /// Returns in the next second: a clone is named after the one that it was begun in.
-    static func waitForNextSecond() {
-        let now = time(nil)
-        while time(nil) == now { usleep(20_000) }
-    }
-
     /// Returns the one clone in `target`.
     static func clone(in target: String) throws -> String {
         let names = try Tool.output("ls", [target]).split(separator: "\n").filter { $0.hasPrefix("host-") }

@@ -183,13 +183,31 @@ internal import Testing
         made.file("/sys/firmware/ibft/target0/ip-addr", "192.0.2.9")
         made.file("/sys/firmware/ibft/target0/port", "3261")
         made.file("/sys/firmware/ibft/target0/lun", "0001000000000000")
-        made.file("/sys/firmware/ibft/target0/chap-secret", "never read")
+        made.file("/sys/firmware/ibft/target0/chap-name", "web01")
+        made.file("/sys/firmware/ibft/target0/chap-secret", "Geheim1")
+        made.file("/sys/firmware/ibft/target0/rev-chap-name", "san")
+        made.file("/sys/firmware/ibft/target0/rev-chap-name-secret", "Geheim2")
+        made.file("/sys/firmware/ibft/target1/flags", "0")
+        made.file("/sys/firmware/ibft/target2/target-name", "iqn.2003-01.org.example:other")
+        made.file("/sys/firmware/ibft/target2/ip-addr", "192.0.2.10")
+        made.file("/sys/firmware/ibft/target2/chap-name", "web02")
         made.file("/sys/firmware/ibft/ethernet0/mac", "52:54:00:AA:BB:CC")
         made.file("/sys/firmware/ibft/ethernet0/ip-addr", "192.0.2.5")
         let iscsi = made.machine.iscsi
         #expect(iscsi.bootInitiator == "iqn.2010-04.org.ipxe:host")
-        #expect(iscsi.boot.map(\.portal) == ["192.0.2.9:3261"] && iscsi.boot.first?.lun == 1)
+        #expect(iscsi.boot.map(\.portal) == ["192.0.2.9:3261", "192.0.2.10:3260"] && iscsi.boot.first?.lun == 1)
         #expect(iscsi.boot.first?.localMac == "52:54:00:aa:bb:cc")
         #expect(made.machine.findings.contains { $0.code == "lun-not-logged-in" })
+
+        // Secrets only for who asks for them, and nowhere else.
+        #expect(!"\(made.machine)".contains("Geheim"))
+        let secrets = ISCSISecrets()
+        var inspection = MachineInspection(sysroot: Sysroot(entries: made.entries))
+        inspection.iscsiSecrets = secrets
+        #expect(!"\(inspection.machine())".contains("Geheim"))
+        let account = secrets.account(of: "iqn.2003-01.org.example:root", at: "192.0.2.9:3261")
+        #expect(account?.initiator.user == "web01" && account?.initiator.password.revealed == "Geheim1")
+        #expect(account?.target?.user == "san" && account?.target?.password.revealed == "Geheim2")
+        #expect(secrets.account(of: "iqn.2003-01.org.example:other", at: "192.0.2.10:3260") == nil)
     }
 }

@@ -29,6 +29,36 @@ public enum JobLanguage: String, JobWord {
     case japanese = "ja"
 }
 
+/// The earlier clone of which only the changes are captured.
+public enum JobBase: Sendable, Hashable, CustomStringConvertible {
+    /// There is none: everything is captured.
+    case none
+    /// The newest complete clone of this machine on the target, if there is one.
+    case latest
+    /// The clone of this name on the target.
+    case clone(String)
+
+    /// Takes `none`, `latest`, or a clone's name; nil for what is no file name.
+    public init?(_ text: String) {
+        switch text {
+        case "none": self = .none
+        case "latest": self = .latest
+        default:
+            guard FileName.isSafe(text) else { return nil }
+            self = .clone(text)
+        }
+    }
+
+    /// The text that means this.
+    public var description: String {
+        switch self {
+        case .none: "none"
+        case .latest: "latest"
+        case .clone(let name): name
+        }
+    }
+}
+
 /// Disks that a job names.
 public enum JobDisks: Sendable, Hashable, CustomStringConvertible {
     /// Every disk of the machine but the live system's and those that clones are written to.

@@ -28,6 +28,10 @@ public struct JobConfiguration: Sendable, Hashable {
     public var compression = JobCompression.none
     /// What becomes of space that nothing uses.
     public var freeSpace = FreeSpaceMode.skip
+    /// The earlier clone of which only the changes are captured.
+    public var base = JobBase.none
+    /// Whether images hold everything and only share the base's storage.
+    public var baseCopy = false
     /// Whether to go on in spite of critical findings and a target that is too small.
     public var force = false
     /// Whether source and target are measured before the copy.
@@ -112,7 +116,7 @@ public struct JobConfiguration: Sendable, Hashable {
         let value = JobValue(.text(text ?? "on"))
         let setting = JobSetting(place: place, name: name, value: value)
         let key = try setting.key()
-        if text == nil, ![.force, .bench, .resume].contains(key) {
+        if text == nil, ![.force, .bench, .resume, .baseCopy].contains(key) {
             throw setting.wrong("it has no value: \(name)=VALUE")
         }
         try set(key, setting, origin)
@@ -132,6 +136,8 @@ public struct JobConfiguration: Sendable, Hashable {
         case .format: format = try setting.word()
         case .compression: compression = try setting.word()
         case .freeSpace: freeSpace = try setting.freeSpace()
+        case .base: base = try setting.base()
+        case .baseCopy: baseCopy = try setting.flag()
         case .force: force = try setting.flag()
         case .bench: bench = try setting.flag()
         case .resume: resume = try setting.flag()
@@ -153,6 +159,11 @@ public struct JobConfiguration: Sendable, Hashable {
             throw .setting(
                 place: "format", reason: "a raw image cannot be compressed",
                 hint: "format: qcow2, or compression: none")
+        }
+        if base != .none, !baseCopy, format == .raw {
+            throw .setting(
+                place: "base", reason: "a raw image cannot leave out what its base has",
+                hint: "format: qcow2, or base_copy: on")
         }
         if disks.isEmpty, iscsi.isEmpty {
             throw .setting(place: "disks", reason: "there is nothing to capture", hint: "disks: all")
@@ -201,6 +212,8 @@ extension JobConfiguration: Encodable {
         case .format: format.rawValue
         case .compression: compression.rawValue
         case .freeSpace: freeSpace.rawValue
+        case .base: base.description
+        case .baseCopy: Self.text(baseCopy)
         case .force: Self.text(force)
         case .bench: Self.text(bench)
         case .resume: Self.text(resume)

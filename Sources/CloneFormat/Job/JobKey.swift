@@ -4,6 +4,8 @@
 public enum JobKey: String, Sendable, Hashable, CaseIterable {
     case mode, job, receiver, token, fingerprint, target, name, disks, iscsi, format, compression
     case freeSpace = "free_space"
+    case base
+    case baseCopy = "base_copy"
     case force, bench, resume, retries
     case waitNetwork = "wait_network"
     case waitReceipt = "wait_receipt"

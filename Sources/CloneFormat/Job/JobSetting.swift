@@ -64,6 +64,14 @@ struct JobSetting {
         return mode
     }
 
+    func base() throws(FormatError) -> JobBase {
+        let text = try text()
+        guard let base = JobBase(text) else {
+            throw wrong("\(quoted(text)) is no clone", hint: "none, latest, or the name of a clone's folder")
+        }
+        return base
+    }
+
     func flag() throws(FormatError) -> Bool {
         let text = try text()
         switch text.lowercased() {

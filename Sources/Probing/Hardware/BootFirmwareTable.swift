@@ -6,13 +6,19 @@ internal import CloneFormat
 struct BootFirmwareTable {
     let sysroot: Sysroot
 
+    private static let folder = "/sys/firmware/ibft"
+
+    /// The folder of each target that says what it is.
+    private var folders: [String] {
+        sysroot.names(in: Self.folder).prefix(64).filter { $0.hasPrefix("target") }.map { "\(Self.folder)/\($0)" }
+            .filter { sysroot.text("\($0)/target-name") != nil && sysroot.text("\($0)/ip-addr") != nil }
+    }
+
     /// Fills in what the firmware boots from over iSCSI; secrets are not read.
     func read(into inventory: inout ISCSIInventory) {
-        let folder = "/sys/firmware/ibft"
-        let names = sysroot.names(in: folder).prefix(64)
+        let folder = Self.folder
         inventory.bootInitiator = sysroot.text("\(folder)/initiator/initiator-name")
-        for name in names where name.hasPrefix("target") {
-            let target = "\(folder)/\(name)"
+        for target in folders {
             guard let iqn = sysroot.text("\(target)/target-name"), let address = sysroot.text("\(target)/ip-addr")
             else { continue }
             let port = sysroot.number("\(target)/port") ?? 3260
@@ -24,6 +30,20 @@ struct BootFirmwareTable {
             found.localAddress = sysroot.text("\(interface)/ip-addr")
             found.localMac = sysroot.text("\(interface)/mac")?.lowercased()
             inventory.boot.append(found)
+        }
+    }
+
+    /// Keeps the CHAP accounts of the targets that `read` found; all else leaves them unread.
+    func keepAccounts(in secrets: ISCSISecrets) {
+        var inventory = ISCSIInventory()
+        read(into: &inventory)
+        for (target, folder) in zip(inventory.boot, folders) {
+            func side(_ user: String, _ password: String) -> ISCSISecrets.Account.Side? {
+                .init(user: sysroot.text("\(folder)/\(user)"), password: sysroot.text("\(folder)/\(password)"))
+            }
+            guard let initiator = side("chap-name", "chap-secret") else { continue }
+            secrets.add(
+                .init(initiator: initiator, target: side("rev-chap-name", "rev-chap-name-secret")), of: target)
         }
     }
 

@@ -4,12 +4,12 @@ public import BlockIO
 internal import CloneFormat
 internal import Synchronization
 
-/// The CHAP secrets that node records of cold disks hold, for logging in as the installed system does.
+/// The CHAP secrets that node records of cold disks, and the firmware, hold: for logging in as they do.
 ///
 /// They stay beside the inventory, which goes into manifests and recordings: here nothing can be encoded or printed,
 /// and nothing is collected unless a caller hands a collection in. iscsiadm(8), iscsid.conf.
 public final class ISCSISecrets: Sendable, CustomStringConvertible, CustomReflectable {
-    /// What one record holds.
+    /// What one record, or the firmware, holds.
     public struct Account: Sendable, Hashable {
         /// A name and what proves it.
         public struct Side: Sendable, Hashable {
@@ -17,12 +17,25 @@ public final class ISCSISecrets: Sendable, CustomStringConvertible, CustomReflec
             public var user: String
             /// The secret.
             public var password: Secret
+
+            /// Takes both; nil when one is missing or empty.
+            init?(user: String?, password: String?) {
+                guard let user, let password, !user.isEmpty, !password.isEmpty else { return nil }
+                self.user = user
+                self.password = Secret(password)
+            }
         }
 
         /// How the initiator proves itself.
         public var initiator: Side
         /// How the target must prove itself; nil when it need not.
         public var target: Side?
+
+        /// Takes both sides.
+        init(initiator: Side, target: Side?) {
+            self.initiator = initiator
+            self.target = target
+        }
     }
 
     private static let most = 4096
@@ -65,15 +78,10 @@ extension ISCSISecrets.Account {
             let key = ConfigurationText.trim(line[..<sign].dropFirst(Self.prefix.count))
             values[key] = ConfigurationText.trim(line[line.index(after: sign)...])
         }
-        guard let initiator = Self.side(values["username"], values["password"]) else { return nil }
+        guard let initiator = Side(user: values["username"], password: values["password"]) else { return nil }
         self.initiator = initiator
-        target = Self.side(values["username_in"], values["password_in"])
+        target = Side(user: values["username_in"], password: values["password_in"])
     }
 
     private static let prefix = "node.session.auth."
-
-    private static func side(_ user: String?, _ password: String?) -> ISCSISecrets.Account.Side? {
-        guard let user, let password, !user.isEmpty, !password.isEmpty else { return nil }
-        return .init(user: user, password: Secret(password))
-    }
 }

@@ -94,7 +94,7 @@ actor VerificationQueue: Service {
                 throw .setup("the clone \(id) is gone", hint: nil)
             }
             logger.info("verifying", metadata: ["clone": "\(id)"])
-            let reception = try await receiver.receive(path, cancellation: cancellation)
+            let reception = try await receiver.receive(path, followingLink: false, cancellation: cancellation)
             try records.keep(reception.receipt, of: id)
             states[id] = nil
             logger.notice(

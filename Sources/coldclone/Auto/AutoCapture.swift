@@ -8,20 +8,27 @@ internal import DiskImage
 internal import Glibc
 internal import SystemPackage
 
-/// Clones below a folder that have a journal and no manifest.
-struct InterruptedClones {
-    /// Names of their folders, the newest first.
-    var names: [String]
+/// Names of the folders of one machine's clones, the newest first.
+struct MachineClones {
+    /// Those with a manifest.
+    private(set) var complete: [String] = []
+    /// Those with a journal and no manifest.
+    private(set) var interrupted: [String] = []
 
     /// Looks in `folder` for clones of the machine `machine`.
     init(in folder: String, of machine: String) {
         let prefix = FileName.sanitize(machine, fallback: "machine") + "-"
-        names = ((try? Folder.names(in: folder)) ?? []).filter { name in
+        for name in ((try? Folder.names(in: folder)) ?? []).reversed() {
             // Behind the machine's name stands the time, and nothing else: web is not web-01.
-            name.hasPrefix(prefix) && name.utf8.count == prefix.utf8.count + Timestamp().compact.utf8.count
-                && FileName.isSafe(name) && Folder.exists("\(folder)/\(name)/\(Journal.fileName)")
-                && !Folder.exists("\(folder)/\(name)/\(Manifest.fileName)")
-        }.sorted(by: >)
+            guard name.hasPrefix(prefix), name.utf8.count == prefix.utf8.count + Timestamp().compact.utf8.count,
+                FileName.isSafe(name)
+            else { continue }
+            if Folder.exists("\(folder)/\(name)/\(Manifest.fileName)") {
+                complete.append(name)
+            } else if Folder.exists("\(folder)/\(name)/\(Journal.fileName)") {
+                interrupted.append(name)
+            }
+        }
     }
 }
 
@@ -62,7 +69,8 @@ struct AutoCapture {
     }
 
     private func attemptOnce(_ work: CloneWork) throws -> CloneCapture.Outcome {
-        let candidates = InterruptedClones(in: mount.path, of: work.machineName).names.filter {
+        let clones = MachineClones(in: mount.path, of: work.machineName)
+        let candidates = clones.interrupted.filter {
             configuration.resume || !earlier.contains($0)
         }
         for name in candidates {
@@ -78,8 +86,41 @@ struct AutoCapture {
                 reporter.tell(.notResumed(folder: folder, why: error.description))
             }
         }
+        return try begin(work, against: clones.complete)
+    }
+
+    /// Begins a new clone, against a base where the job wants that and one serves.
+    private func begin(_ work: CloneWork, against complete: [String]) throws -> CloneCapture.Outcome {
+        switch configuration.base {
+        case .none: break
+        case .clone(let name): return try begin(work, base: try base(name))
+        case .latest:
+            guard let name = complete.first else {
+                reporter.tell(.noBase(why: "the target has no complete clone of this machine"))
+                break
+            }
+            do {
+                return try begin(work, base: try base(name))
+            } catch CaptureError.invalid(let why, _) {
+                // Nothing was begun: other disks now, a chain as long as it may be, a base that is damaged.
+                reporter.tell(.noBase(why: why))
+            }
+        }
+        return try begin(work, base: nil)
+    }
+
+    private func begin(_ work: CloneWork, base: CaptureBase?) throws -> CloneCapture.Outcome {
         reporter.tell(.capturing(disks: disks.count, folder: mount.path))
-        return try capturing(work, isNew: true) { try $0.begin(used, disks, identity: identity, target: mount.path) }
+        return try capturing(work, isNew: true) {
+            try $0.begin(used, disks, identity: identity, target: mount.path, base: base)
+        }
+    }
+
+    private func base(_ name: String) throws -> CaptureBase {
+        let base = try CaptureBase(
+            folder: "\(mount.path)/\(name)", target: mount.path, kind: configuration.baseCopy ? .copy : .overlay)
+        reporter.tell(.againstBase(name))
+        return base
     }
 
     /// Refuses a clone that is of other disks, before anything is said of going on with it.

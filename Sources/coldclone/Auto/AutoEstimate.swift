@@ -17,7 +17,9 @@ struct AutoEstimate {
     let cancellation: CancellationFlag
 
     /// Stops a capture of `disks` that does not fit into `folder`, before anything is written there; then measures.
-    func check(_ disks: [CaptureDisk], _ freeSpace: FreeSpaceRecord, _ folder: String, isNew: Bool) throws {
+    ///
+    /// - Parameter isWhole: whether all of it is still to be written.
+    func check(_ disks: [CaptureDisk], _ freeSpace: FreeSpaceRecord, _ folder: String, isWhole: Bool) throws {
         var plan = try CapturePlan(disks: disks, freeSpace: freeSpace)
         let free = try Folder.freeSpace(in: folder)
         plan.fit(into: folder, freeInBytes: free, options: options, ratio: nil)
@@ -25,7 +27,7 @@ struct AutoEstimate {
         let worst = plan.target?.worstCaseInBytes ?? 0
         reporter.tell(.planned(toRead: plan.bytesToRead, ofAll: all, worstCase: worst, free: free))
         let measurement = ThroughputMeasurement(timeLimit: Self.timeLimit, cancellation: cancellation)
-        if isNew, plan.target?.fits == false {
+        if isWhole, plan.target?.fits == false {
             plan.fit(into: folder, freeInBytes: free, options: options, ratio: try ratio(of: disks, measurement))
             try refuse(plan)
         }

@@ -26,6 +26,8 @@ enum AutoMessage: Sendable {
     case capturing(disks: Int, folder: String)
     case resuming(String)
     case notResumed(folder: String, why: String)
+    case againstBase(String)
+    case noBase(why: String)
     case progress(String)
     case targetFailed(why: String, attempt: Int, of: Int)
     case captured(folder: String, state: String, read: Int64, seconds: Double)
@@ -57,6 +59,8 @@ enum AutoMessage: Sendable {
         case .capturing: "capturing"
         case .resuming: "resuming"
         case .notResumed: "not_resumed"
+        case .againstBase: "against_base"
+        case .noBase: "no_base"
         case .progress: "progress"
         case .targetFailed: "target_failed"
         case .captured: "captured"
@@ -107,6 +111,8 @@ extension AutoMessage {
         case .capturing(let disks, let folder): "capturing \(disks) disks to \(folder)"
         case .resuming(let folder): "going on with the interrupted clone \(folder)"
         case .notResumed(let folder, let why): "not going on with \(folder): \(why)"
+        case .againstBase(let clone): "storing what changed since \(clone)"
+        case .noBase(let why): "capturing everything: \(why)"
         case .progress(let line): line
         case .targetFailed(let why, let attempt, let of):
             "the target failed, trying again (\(attempt) of \(of)): \(why)"
@@ -148,6 +154,8 @@ extension AutoMessage {
         case .capturing(let disks, let folder): "ディスク \(disks) 台を \(folder) に取得しています"
         case .resuming(let folder): "中断したクローン \(folder) を再開します"
         case .notResumed(let folder, let why): "\(folder) は再開しません: \(why)"
+        case .againstBase(let clone): "\(clone) からの変更分のみを保存します"
+        case .noBase(let why): "全体を取得します: \(why)"
         case .progress(let line): line
         case .targetFailed(let why, let attempt, let of): "保存先の障害、再試行します (\(attempt)/\(of)): \(why)"
         case .captured(let folder, let state, let read, let seconds):

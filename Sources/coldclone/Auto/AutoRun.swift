@@ -106,17 +106,18 @@ struct AutoRun {
             opening: opening, options: options, freeSpace: FreeSpaceRecord(mode: configuration.freeSpace))
         work.name = configuration.name
         let disks = try opening.open(entries, targetFolder: mount.path)
-        let found = InterruptedClones(in: mount.path, of: work.machineName)
+        let found = MachineClones(in: mount.path, of: work.machineName)
         reporter.tell(.lookingForUnused)
         let used = try work.usedSpace(of: disks)
         let estimate = AutoEstimate(
             configuration: configuration, options: options, reporter: reporter, cancellation: cancellation)
-        // What an interrupted clone has already needs no room any more.
-        try estimate.check(used.applied(to: disks), used.record, mount.path, isNew: found.names.isEmpty)
+        // What an interrupted clone has already needs no room any more, and what a base has needs none.
+        let isWhole = found.interrupted.isEmpty && (configuration.base == .none || configuration.baseCopy)
+        try estimate.check(used.applied(to: disks), used.record, mount.path, isWhole: isWhole)
         let identity = work.identity(of: entries.map(\.path))
         return try AutoCapture(
             configuration: configuration, reporter: reporter, mount: mount, disks: disks, used: used,
-            identity: identity, entries: entries.map(\.path), earlier: Set(found.names)
+            identity: identity, entries: entries.map(\.path), earlier: Set(found.interrupted)
         ).run(work)
     }
 

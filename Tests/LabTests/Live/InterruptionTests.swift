@@ -47,7 +47,7 @@ extension LiveLab.Complete {
                 try waitForData(run, mebibytes: 48)
                 run.server.stop()
                 // Long enough for the agent to tell of it.
-                try running.console.expect("not answer", "not responding", within: 300)
+                try running.console.expect("no answer for", within: 300)
                 try run.server.start()
             }
             #expect(console.contains("coldclone auto: done: "))
