@@ -86,7 +86,7 @@ public struct CloneCapture: Sendable {
                 try Folder.create("\(target)/\(id)")
                 return id
             } catch {
-                guard error.cause == .system(.fileExists), seconds < 60 else { throw .io(error) }
+                guard error.isAlreadyThere, seconds < 60 else { throw .io(error) }
                 seconds += 1
             }
         }
