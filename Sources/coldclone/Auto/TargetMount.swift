@@ -101,13 +101,13 @@ final class TargetMount {
         var options = ["nosuid", "nodev", "noexec", "noatime", "retry=0"]
         if let port = export.port { options.append("port=\(port)") }
         options += export.options
-        let words = ["-t", "nfs", "\(host):\(export.path)", Self.folder, "-o"]
-        do {
-            try mount(words + [options.joined(separator: ",")], "nfs://\(host)\(export.path)")
-        } catch let error as AutoError where error.description.contains("statd") && !options.contains("nolock") {
-            // NFS version 3 without its lock daemons: nobody else writes to a clone.
-            try mount(words + [(options + ["nolock"]).joined(separator: ",")], "nfs://\(host)\(export.path)")
+        // NFS version 3 locks through daemons that listen, on both sides; nobody else writes to a clone.
+        if !options.contains(where: { $0 == "lock" || $0 == "nolock" || $0.hasPrefix("local_lock=") }) {
+            options.append("nolock")
         }
+        try mount(
+            ["-t", "nfs", "\(host):\(export.path)", Self.folder, "-o", options.joined(separator: ",")],
+            "nfs://\(host)\(export.path)")
     }
 
     /// Runs mount(8).
