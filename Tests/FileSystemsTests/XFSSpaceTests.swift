@@ -15,10 +15,11 @@ struct XFSSpaceTests {
 
     @Test(
         arguments: [
-            ([], 512, 96), (["-m", "rmapbt=1,reflink=1"], 512, 96), (["-m", "rmapbt=1", "-d", "agcount=7"], 512, 160),
-            (["-b", "size=1024", "-m", "reflink=0"], 512, 96), (["-b", "size=2048", "-n", "size=8192"], 512, 96),
-            (["-i", "nrext64=1,size=1024", "-m", "finobt=0,inobtcount=0"], 512, 96), (["-l", "su=262144"], 4096, 128),
-            (["-i", "sparse=0,size=2048", "-m", "bigtime=0"], 4096, 128),
+            ([], 512, 160), (["-m", "rmapbt=1,reflink=1"], 512, 160),
+            (["-m", "rmapbt=1", "-d", "agcount=7"], 512, 160),
+            (["-b", "size=1024", "-m", "reflink=0"], 512, 160), (["-b", "size=2048", "-n", "size=8192"], 512, 160),
+            (["-i", "nrext64=1,size=1024", "-m", "finobt=0,inobtcount=0"], 512, 160), (["-l", "su=262144"], 4096, 192),
+            (["-i", "sparse=0,size=2048", "-m", "bigtime=0"], 4096, 192),
         ] as [([String], Int, Int)])
     func agreesWithXfsprogsOnWhatIsFree(_ arguments: [String], sectorSize: Int, megabytes: Int) throws {
         let volume = try XFSVolume(in: folder, arguments, sectorSize: sectorSize, megabytes: megabytes)
@@ -88,7 +89,7 @@ struct XFSSpaceTests {
     }
 
     @Test func stopsWhenAsked() throws {
-        let volume = try XFSVolume(in: folder, ["-m", "rmapbt=1"])
+        let volume = try XFSVolume(in: folder, ["-m", "rmapbt=1"], megabytes: 160)
         try volume.mounted { try XFSVolume.age($0, seed: 1) }
         let reader = try volume.reader()
         let pieces = try #require(try reader.spaceUse(SpaceOptions()).checkedExtents)

@@ -109,13 +109,12 @@ struct XFSVolume {
         let fragmented = try FileSink(creating: "\(folder)/fragmented")
         for block in 0..<900 { try fragmented.write(generator.bytes(4096), at: Int64(block) * 8192) }
         try fragmented.close()
+        let doomed = Set(files.filter { _ in generator.next() % 3 == 0 })
+        try attribute(files.filter { !doomed.contains($0) }, folder, &generator)
         // Only what was allocated leaves a gap; what is written later would fill it.
         try Tool.output("sync", ["-f", folder])
         for index in 0..<2 * count where index % 2 == 0 { unlink("\(folder)/blocks/\(index)") }
-        files = files.filter { file in
-            generator.next() % 3 > 0 || unlink(file) != 0
-        }
-        try attribute(files, folder, &generator)
+        for file in doomed { unlink(file) }
     }
 
     /// Gives some of `files` attributes, up to more than fit a block.

@@ -81,6 +81,9 @@ public final class LabNetwork: Sendable {
 
     /// rpcbind puts itself into the background when it answers.
     private static let setUp = """
+        # Copies of what other tests have mounted just now: they would keep it busy for as long as the network lives.
+        sed -n 's|^/dev/loop[0-9]* \\([^ ]*\\) .*|\\1|p' /proc/self/mounts |
+            while read -r copy; do umount -l "$copy" || true; done
         mount -t tmpfs tmpfs /run
         mkdir -p /run/rpcbind /run/tgtd
         ip link set lo up
