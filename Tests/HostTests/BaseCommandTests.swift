@@ -61,7 +61,7 @@ struct BaseCommandTests {
 
     @Test(
         arguments: [
-            (["--base", "none"], 1, "no manifest"), (["--base-copy"], 64, "--base-copy needs a --base"),
+            (["--base", "none"], 1, "No such file or directory"), (["--base-copy"], 64, "--base-copy needs a --base"),
             (["--base", "x", "--format", "raw"], 64, "use qcow2, or --base-copy"),
         ] as [([String], Int32, String)])
     func refusals(options: [String], status: Int32, words: String) throws {
