@@ -120,6 +120,8 @@ struct AutoSources {
         let address = try ISCSIAddress(name)
         var options = try sessions.session(for: address, log)
         if let initiator = portal.initiator.flatMap({ ISCSIName($0) }) { options.initiator = initiator }
+        // Targets prove themselves when they are logged in to; few portals have a name of their own to prove.
+        options.credentials?.target = nil
         inventory.nodes = try ISCSIDiscovery.sendTargets(address.portal, options).map {
             ISCSITarget(name: $0.name.description, portal: name)
         }
