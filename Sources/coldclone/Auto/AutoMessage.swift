@@ -28,6 +28,7 @@ enum AutoMessage: Sendable {
     case notResumed(folder: String, why: String)
     case againstBase(String)
     case noBase(why: String)
+    case silence(what: String, seconds: Double)
     case progress(String)
     case targetFailed(why: String, attempt: Int, of: Int)
     case captured(folder: String, state: String, read: Int64, seconds: Double)
@@ -61,6 +62,7 @@ enum AutoMessage: Sendable {
         case .notResumed: "not_resumed"
         case .againstBase: "against_base"
         case .noBase: "no_base"
+        case .silence: "silence"
         case .progress: "progress"
         case .targetFailed: "target_failed"
         case .captured: "captured"
@@ -113,6 +115,8 @@ extension AutoMessage {
         case .notResumed(let folder, let why): "not going on with \(folder): \(why)"
         case .againstBase(let clone): "storing what changed since \(clone)"
         case .noBase(let why): "capturing everything: \(why)"
+        case .silence(let what, let seconds):
+            "\(what): no answer for \(Self.time(seconds)); the run goes on when there is one"
         case .progress(let line): line
         case .targetFailed(let why, let attempt, let of):
             "the target failed, trying again (\(attempt) of \(of)): \(why)"
@@ -156,6 +160,7 @@ extension AutoMessage {
         case .notResumed(let folder, let why): "\(folder) は再開しません: \(why)"
         case .againstBase(let clone): "\(clone) からの変更分のみを保存します"
         case .noBase(let why): "全体を取得します: \(why)"
+        case .silence(let what, let seconds): "\(what): \(Self.time(seconds)) 応答がありません。応答があり次第続行します"
         case .progress(let line): line
         case .targetFailed(let why, let attempt, let of): "保存先の障害、再試行します (\(attempt)/\(of)): \(why)"
         case .captured(let folder, let state, let read, let seconds):

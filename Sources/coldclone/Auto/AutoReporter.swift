@@ -52,6 +52,20 @@ final class AutoReporter: Sendable {
         }
     }
 
+    /// Runs `body`, which asks `what`, and tells every now and then that there is no answer yet.
+    ///
+    /// A server that hangs says nothing at all: nfs(5), hard mounts.
+    func waiting<Result>(for what: String, _ body: () throws -> Result) rethrows -> Result {
+        let clock = ContinuousClock()
+        let start = clock.now
+        let watch = ProgressReporter(
+            isRewriting: false, secondsBetweenLines: 15,
+            write: { [self] _ in tell(.silence(what: what, seconds: (clock.now - start) / .seconds(1))) },
+            sample: { ProgressSample(label: what, done: 0, total: 1) })
+        defer { watch.finish() }
+        return try body()
+    }
+
     /// Tells the result, and the exit code for programs that read a console.
     func tell(_ outcome: RunOutcome) {
         let lines = ["coldclone auto: \(outcome.line)", "coldclone auto: exit \(outcome.exitCode)"]

@@ -8,10 +8,11 @@ internal import Testing
 extension LiveLab.Complete {
     /// What breaks in mid-capture costs time, and nothing else.
     struct InterruptionTests {
-        private func machine(_ name: String, _ sources: SourceDisks) throws -> LiveMachine {
+        private func machine(_ name: String, _ sources: SourceDisks, _ more: String = "bench=off") throws -> LiveMachine
+        {
             LiveMachine(
                 name: name,
-                boot: .kernel(try LiveSystem(), arguments: LabRun.arguments("free_space=keep"), root: .cd),
+                boot: .kernel(try LiveSystem(), arguments: LabRun.arguments("free_space=keep", more), root: .cd),
                 disks: sources.disks, devices: LabHardware.megasas(2))
         }
 
@@ -40,11 +41,19 @@ extension LiveLab.Complete {
             #expect(events.contains(CloneEvent.Kind.captureResumed.rawValue))
         }
 
-        @Test func aServerThatGoesAndComesBackIsWaitedFor() throws {
+        /// In the measurement before the copy, and in the copy.
+        @Test(arguments: [true, false])
+        func aServerThatGoesAndComesBackIsWaitedFor(measured: Bool) throws {
             let sources = try SourceDisks.samples(2, mebibytes: 160, content: 120)
             let run = try LabRun()
-            let console = try run.clone(try machine("NFS server restarted", sources), sources) { running in
-                try waitForData(run, mebibytes: 48)
+            let (name, bench) = measured ? ("while measured", "on") : ("in mid-capture", "off")
+            let machine = try machine("NFS server restarted \(name)", sources, "bench=\(bench)")
+            let console = try run.clone(machine, sources) { running in
+                if measured {
+                    try running.console.expect("to read: ", within: 300)
+                } else {
+                    try waitForData(run, mebibytes: 48)
+                }
                 run.server.stop()
                 // Long enough for the agent to tell of it.
                 try running.console.expect("no answer for", within: 300)
