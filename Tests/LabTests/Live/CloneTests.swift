@@ -36,7 +36,7 @@ extension LiveLab.Complete {
             let run = try LabRun()
             let machine = LiveMachine(
                 name: "UEFI on NVMe, Secure Boot USB to NFS", boot: .medium(.usb, .secureBoot), disks: sources.disks,
-                devices: ["nvme,serial=LABD0,drive=d0"], networkCard: "igb", job: LabRun.job(["compression: zstd"]))
+                devices: ["nvme,serial=LABD0,drive=d0"], networkCard: "e1000e", job: LabRun.job(["compression: zstd"]))
             try run.clone(machine, sources)
             let clone = try run.verifiedClone()
             let image = try clone.image(ofSerial: "LABD0")

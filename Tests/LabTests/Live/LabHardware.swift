@@ -17,7 +17,7 @@ struct LabHardware: Sendable, CustomTestStringConvertible {
 
     static let all: [LabHardware] = [
         LabHardware(name: "megasas", devices: megasas(2), serials: ["LABD0", "LABD1"], networkCard: "e1000e"),
-        LabHardware(name: "mptsas", devices: mptsas(2), serials: ["LABD0", "LABD1"], networkCard: "igb"),
+        LabHardware(name: "mptsas", devices: mptsas(2), serials: ["LABD0", "LABD1"], networkCard: "i82559c"),
         LabHardware(
             name: "AHCI",
             devices: [
