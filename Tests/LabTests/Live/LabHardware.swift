@@ -12,6 +12,8 @@ struct LabHardware: Sendable, CustomTestStringConvertible {
     var serials: [String]
     var sectorSize = 512
     var networkCard = "virtio-net-pci"
+    /// Whether the disks are named in the job: those on USB are no part of `all`.
+    var isNamed = false
 
     var testDescription: String { name }
 
@@ -41,13 +43,13 @@ struct LabHardware: Sendable, CustomTestStringConvertible {
         LabHardware(
             name: "USB 2",
             devices: ["usb-ehci,id=ehci", "usb-storage,bus=ehci.0,drive=d0,serial=LABD0"], serials: ["LABD0"],
-            networkCard: "rtl8139"),
+            networkCard: "rtl8139", isNamed: true),
         LabHardware(
             name: "USB 3",
             devices: [
                 "usb-storage,bus=usb.0,drive=d0,serial=LABD0", "usb-uas,id=uas,bus=usb.0,serial=LABUAS",
                 "scsi-hd,bus=uas.0,scsi-id=0,drive=d1,serial=LABD1,device_id=LABD1",
-            ], serials: ["LABD0", "LABD1"]),
+            ], serials: ["LABD0", "LABD1"], isNamed: true),
     ]
 
     /// One or two disks behind a MegaRAID.
@@ -72,9 +74,11 @@ extension LiveLab.Complete {
         func disksAreClonedFrom(hardware: LabHardware) throws {
             let sources = try SourceDisks.samples(hardware.serials.count, sectorSize: hardware.sectorSize)
             let run = try LabRun()
+            let disks = hardware.isNamed ? hardware.serials.map { "serial:\($0)" }.joined(separator: ",") : "all"
             let machine = LiveMachine(
                 name: hardware.name,
-                boot: .kernel(try LiveSystem(), arguments: LabRun.arguments("free_space=keep"), root: .cd),
+                boot: .kernel(
+                    try LiveSystem(), arguments: LabRun.arguments("free_space=keep", "disks=\(disks)"), root: .cd),
                 disks: sources.disks, devices: hardware.devices, networkCard: hardware.networkCard)
             try run.clone(machine, sources)
             let clone = try run.verifiedClone()
