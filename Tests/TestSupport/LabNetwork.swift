@@ -84,6 +84,8 @@ public final class LabNetwork: Sendable {
         # Copies of what other tests have mounted just now: they would keep it busy for as long as the network lives.
         sed -n 's|^/dev/loop[0-9]* \\([^ ]*\\) .*|\\1|p' /proc/self/mounts |
             while read -r copy; do umount -l "$copy" || true; done
+        # Processes look for their threads by the numbers that they have in here: libdispatch ends those that find none.
+        mount -t proc proc /proc
         mount -t tmpfs tmpfs /run
         mkdir -p /run/rpcbind /run/tgtd
         ip link set lo up
