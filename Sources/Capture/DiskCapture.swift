@@ -270,10 +270,13 @@ final class DiskCapture: Sendable {
 
     /// Returns the digest of each chunk in the unit, nil for one of zeros that needs none.
     private func chunkDigests(_ unit: ImageUnit) -> [Digest?] {
-        stride(from: 0, to: unit.count, by: Chunk.size).map { start in
-            let chunk = UnsafeRawBufferPointer(unit.content.bytes.part(start, min(Chunk.size, unit.count - start)))
-            return chunk.isAllZero && !unit.storesAll ? nil : Digest(of: chunk)
+        let chunks = stride(from: 0, to: unit.count, by: Chunk.size).map { start in
+            UnsafeRawBufferPointer(unit.content.bytes.part(start, min(Chunk.size, unit.count - start)))
         }
+        let places = chunks.indices.filter { unit.storesAll || !chunks[$0].isAllZero }
+        var digests = [Digest?](repeating: nil, count: chunks.count)
+        for (place, digest) in zip(places, Digest.each(of: places.map { chunks[$0] })) { digests[place] = digest }
+        return digests
     }
 
     /// Gives the unit its place, and returns that of its first digest.
