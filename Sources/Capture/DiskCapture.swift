@@ -152,6 +152,7 @@ final class DiskCapture: Sendable {
             // Half of the threads wait for the target: what is compressed now costs nobody time.
             unit.skipsCompression = options.adaptsCompression && writing.load(ordering: .relaxed) * 2 < threads
             let digests = chunkDigests(unit)
+            unit.isKnownZero = digests.allSatisfy { $0 == nil }
             try compare(unit, digests)
             do throws(ImageError) { try writer.prepare(unit) } catch { throw .image(error) }
             guard turnstile.enter(next.ticket) else { return }
