@@ -13,6 +13,8 @@ public final class FileSink: BlockSink {
     private let descriptor: FileDescriptor
     /// For what is aligned, when the page cache is to be passed by and the file system grants that.
     private let direct: FileDescriptor?
+    /// Held by who writes through the page cache.
+    private let turn = Monitor(())
 
     /// Whether aligned writes go past the page cache.
     public var isDirect: Bool { direct != nil }
@@ -74,9 +76,20 @@ public final class FileSink: BlockSink {
     /// Writes all of `buffer` at `offset`.
     public func write(_ buffer: UnsafeRawBufferPointer, at offset: Int64) throws(BlockError) {
         if let direct, isAligned(buffer, offset), try writeAll(direct, buffer, offset) { return }
-        _ = try writeAll(descriptor, buffer, offset)
+        try writeCached(buffer, offset)
         // Write-back begins at once: the final fsync is then short, and the progress shown is the truth.
         _ = cl_start_writeback(descriptor.rawValue, offset, Int64(buffer.count))
+    }
+
+    /// Writes through the page cache, one thread at a time: the kernel lets no more into a file, and keeps the others
+    /// spinning on a processor that has better things to do.
+    private func writeCached(_ buffer: UnsafeRawBufferPointer, _ offset: Int64) throws(BlockError) {
+        var failure: BlockError?
+        turn.update { _ in
+            do throws(BlockError) { _ = try writeAll(descriptor, buffer, offset) } catch { failure = error }
+            return false
+        }
+        if let failure { throw failure }
     }
 
     /// Tells whether a write meets the strictest alignment in use, that of 4096-byte sectors.

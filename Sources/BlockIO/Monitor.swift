@@ -45,6 +45,13 @@ public final class Monitor<State>: @unchecked Sendable {
         return body(&state)
     }
 
+    /// Changes the state, and lets those who wait look at it again only when `body` says that there is something to see.
+    public func update(_ body: (inout State) -> Bool) {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        if body(&state) { pthread_cond_broadcast(condition) }
+    }
+
     /// Waits until `body` returns something, called once and then after each change, and returns that.
     public func wait<Value>(_ body: (inout State) -> Value?) -> Value {
         pthread_mutex_lock(mutex)

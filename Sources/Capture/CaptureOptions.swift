@@ -35,6 +35,8 @@ public struct CaptureOptions: Sendable, Hashable {
     public var parallelDisks = 4
     /// Most bytes of content that an interruption may cost, of all disks together: 64 MiB.
     public var interruptionCost = 64 << 20
+    /// Threads that a disk gets for each processor, where nobody says how many.
+    var threadsPerProcessor = 4
     /// Number of captures that share memory and what an interruption may cost.
     var sharers = 1
 
@@ -55,12 +57,20 @@ public struct CaptureOptions: Sendable, Hashable {
 
     /// Returns the number of threads for units of `unitLength` bytes.
     ///
-    /// Four a processor, so that as many requests are on their way to disk and target while others compute; each holds
-    /// a unit and, compressing, as much again. What is in flight is done again after an interruption, and is bounded.
+    /// Several a processor, so that as many requests are on their way to disk and target while others compute; each
+    /// holds a unit and, compressing, as much again. What is in flight is done again after an interruption, and is bounded.
     func threadCount(unitLength: Int) -> Int {
         let perThread = unitLength * (compression == .none ? 1 : 2)
         let affordable = max(min(memoryLimit / perThread, interruptionCost / 2 / unitLength) / sharers, 1)
-        return min(jobs ?? min(max(ParallelWork.processorCount * 4, 8), 64), affordable)
+        return min(jobs ?? min(max(ParallelWork.processorCount * threadsPerProcessor, 8), 64), affordable)
+    }
+
+    /// Returns the options for a disk that is read by `access`.
+    ///
+    func fitted(to access: AccessPattern) -> CaptureOptions {
+        var options = self
+        options.threadsPerProcessor = access.threadsPerProcessor
+        return options
     }
 }
 

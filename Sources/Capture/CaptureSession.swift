@@ -187,7 +187,8 @@ struct CaptureSession {
         let imageFile = "\(disk.name).\(options.format.rawValue)"
         let chunkFile = "\(disk.name).chunks"
         let length = disk.source.lengthInBytes
-        let files = DiskFiles(folder: folder, disk: disk, cloneUUID: cloneUUID, options: options)
+        let files = DiskFiles(
+            folder: folder, disk: disk, cloneUUID: cloneUUID, options: options.fitted(to: disk.access))
         let result = try files.open(
             progress: progress, cancellation: cancellation, events: events, pacer: pacer
         ).run()

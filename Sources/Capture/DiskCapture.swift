@@ -152,6 +152,7 @@ final class DiskCapture: Sendable {
             // Half of the threads wait for the target: what is compressed now costs nobody time.
             unit.skipsCompression = options.adaptsCompression && writing.load(ordering: .relaxed) * 2 < threads
             let digests = chunkDigests(unit)
+            unit.isKnownZero = digests.allSatisfy { $0 == nil }
             try compare(unit, digests)
             do throws(ImageError) { try writer.prepare(unit) } catch { throw .image(error) }
             guard turnstile.enter(next.ticket) else { return }
@@ -270,10 +271,13 @@ final class DiskCapture: Sendable {
 
     /// Returns the digest of each chunk in the unit, nil for one of zeros that needs none.
     private func chunkDigests(_ unit: ImageUnit) -> [Digest?] {
-        stride(from: 0, to: unit.count, by: Chunk.size).map { start in
-            let chunk = UnsafeRawBufferPointer(unit.content.bytes.part(start, min(Chunk.size, unit.count - start)))
-            return chunk.isAllZero && !unit.storesAll ? nil : Digest(of: chunk)
+        let chunks = stride(from: 0, to: unit.count, by: Chunk.size).map { start in
+            UnsafeRawBufferPointer(unit.content.bytes.part(start, min(Chunk.size, unit.count - start)))
         }
+        let places = chunks.indices.filter { unit.storesAll || !chunks[$0].isAllZero }
+        var digests = [Digest?](repeating: nil, count: chunks.count)
+        for (place, digest) in zip(places, Digest.each(of: places.map { chunks[$0] })) { digests[place] = digest }
+        return digests
     }
 
     /// Gives the unit its place, and returns that of its first digest.

@@ -137,6 +137,8 @@ struct DiskResume {
     private func holds(_ memory: ImageUnit, _ unit: DiskJournal.Unit) -> Bool {
         let states = unit.missing.isEmpty && base?.kind == .overlay ? try? states(of: unit) : []
         guard let states else { return false }
+        var chunks: [UnsafeRawBufferPointer] = []
+        var digests: [Digest] = []
         for (index, digest) in unit.digests.enumerated() {
             let start = index * Chunk.size
             if index < states.count, !stores(unit, start) {
@@ -154,12 +156,13 @@ struct DiskResume {
             }
             guard !isOpen else { continue }
             if let digest {
-                guard Digest(of: chunk) == digest else { return false }
+                chunks.append(chunk)
+                digests.append(digest)
             } else {
                 guard chunk.isAllZero else { return false }
             }
         }
-        return true
+        return Digest.each(of: chunks) == digests
     }
 
     /// Compares the unit's digests with the base's; nothing without one.

@@ -117,7 +117,8 @@ public struct ThroughputMeasurement: Sendable {
                 writer = try Qcow2Writer(
                     NullSink(), diskLength: length,
                     options: .init(
-                        clusterSize: options.clusterSize, compression: options.compression, level: options.level))
+                        clusterSize: options.clusterSize, compression: options.compression, level: options.level),
+                    unitLength: AccessPattern.paired.requestLength)
             } catch {
                 throw .image(error)
             }

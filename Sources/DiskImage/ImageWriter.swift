@@ -70,6 +70,8 @@ public final class ImageUnit: @unchecked Sendable {
     let compressor: ClusterCompressor?
     /// Whether all of the content is to be stored as it is, zeros too, so that it can be written again.
     public var storesAll = false
+    /// Whether all of the content was found to be zeros already: nobody needs to look again.
+    public var isKnownZero = false
     /// Whether content is to be stored uncompressed although there is a compressor.
     public var skipsCompression = false
     /// What each MiB of the content is in the backing image; empty when there is none.

@@ -107,7 +107,7 @@ public final class Qcow2Writer: ImageWriter {
             }
             let backing = backingStates(unit, offset, size)
             if !backing.isEmpty, backing.allSatisfy({ $0 == .equal }) { continue }
-            if cluster.isAllZero {
+            if unit.isKnownZero || cluster.isAllZero {
                 if backing.contains(.different) {
                     unit.pieces.append(.init(offset: offset, count: size, isZero: true))
                 }

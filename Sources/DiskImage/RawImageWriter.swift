@@ -28,6 +28,7 @@ public struct RawImageWriter: ImageWriter {
     /// Finds what of the unit is to be stored; see `ImageWriter`.
     public func prepare(_ unit: ImageUnit) {
         unit.pieces.removeAll(keepingCapacity: true)
+        guard unit.storesAll || !unit.isKnownZero else { return }
         for offset in stride(from: 0, to: unit.count, by: Self.blockSize) {
             let count = min(Self.blockSize, unit.count - offset)
             if unit.storesAll || !UnsafeRawBufferPointer(unit.content.bytes.part(offset, count)).isAllZero {

@@ -77,9 +77,10 @@ final class Batch: Sendable {
 
     /// Counts one request out; the error of the lowest offset is kept.
     func finish(_ error: BlockError?) {
-        state.change { state in
+        state.update { state in
             state.open -= 1
             if let error, (state.failure?.offset ?? .max) > (error.offset ?? .max - 1) { state.failure = error }
+            return state.open <= 0
         }
     }
 

@@ -23,7 +23,7 @@ public struct DiskAccess: Sendable {
         guard let disk = disk(at: path) else { return Self.pattern(queue) }
         switch disk.transport {
         case "raid": return Self.volume(queue)
-        case "iscsi", "fc": return AccessPattern(requestLength: 2 << 20, parallelReads: nil)
+        case "iscsi", "fc": return .network
         case "nvme", "virtio", "xen": return .parallel
         case "usb": return disk.rotational ? .sequential : AccessPattern(requestLength: 4 << 20, parallelReads: 4)
         default: break

@@ -17,6 +17,9 @@ final class ImageCheck: Sendable {
         var zeroChunks: Int
     }
 
+    /// Chunks that a thread reads before it hashes them: two go at the same time.
+    private static let chunksAtOnce = 2
+
     private let image: any ImageReader
     private let disk: DiskRecord
     private let cursor: Mutex<ChunkCursor>
@@ -62,43 +65,63 @@ final class ImageCheck: Sendable {
     }
 
     private func work() {
-        let buffer = AlignedBuffer(count: Chunk.size)
+        let buffer = AlignedBuffer(count: Self.chunksAtOnce * Chunk.size)
         while true {
             let run = cursor.withLock { $0.next(cancellation) }
             guard !run.isEmpty else { return }
-            for work in run {
+            for start in stride(from: 0, to: run.count, by: Self.chunksAtOnce) {
                 guard !cancellation.isCancelled else { return }
-                check(work, buffer)
+                check(run[start..<min(start + Self.chunksAtOnce, run.count)], buffer)
             }
         }
     }
 
-    private func check(_ work: ChunkCursor.Work, _ buffer: AlignedBuffer) {
-        let offset = Int64(work.chunk) * Int64(Chunk.size)
-        let length = Chunk.length(of: work.chunk, diskLength: disk.lengthInBytes)
-        let content = buffer.prefix(length)
-        defer { progress.addRead(Int64(length)) }
-        do throws(BlockError) {
-            try image.read(into: content, at: offset)
-        } catch {
-            report(.unreadable, work.chunk, offset, Int64(length)) { "\($0) cannot be read: \(error.description)" }
-            return
-        }
-        let bytes = UnsafeRawBufferPointer(content)
-        guard let digest = work.digest else {
-            if bytes.isAllZero {
-                zeros.wrappingAdd(1, ordering: .relaxed)
+    /// Reads a few chunks, and holds each against what it must be.
+    private func check(_ run: ArraySlice<ChunkCursor.Work>, _ buffer: AlignedBuffer) {
+        var hashed: [(chunk: Int, digest: Digest, bytes: UnsafeRawBufferPointer)] = []
+        for (place, work) in run.enumerated() {
+            let memory = buffer.bytes.part(place * Chunk.size, length(of: work.chunk))
+            guard let bytes = read(work.chunk, into: memory) else { continue }
+            if let digest = work.digest {
+                hashed.append((work.chunk, digest, bytes))
             } else {
-                let range = Self.nonZeroRange(bytes)
-                report(.notZero, work.chunk, offset + Int64(range.lowerBound), Int64(range.count)) {
-                    "\($0) should be zeros"
-                }
+                checkZeros(work.chunk, bytes)
             }
+        }
+        checked.wrappingAdd(hashed.count, ordering: .relaxed)
+        for (work, digest) in zip(hashed, Digest.each(of: hashed.map(\.bytes))) where digest != work.digest {
+            report(.digestMismatch, work.chunk, offset(of: work.chunk), Int64(work.bytes.count)) {
+                "\($0) is not what was captured"
+            }
+        }
+    }
+
+    private func offset(of chunk: Int) -> Int64 { Int64(chunk) * Int64(Chunk.size) }
+
+    private func length(of chunk: Int) -> Int { Chunk.length(of: chunk, diskLength: disk.lengthInBytes) }
+
+    /// Returns the content of a chunk, read into `memory`; nil when it cannot be read.
+    private func read(_ chunk: Int, into memory: UnsafeMutableRawBufferPointer) -> UnsafeRawBufferPointer? {
+        defer { progress.addRead(Int64(memory.count)) }
+        do throws(BlockError) {
+            try image.read(into: memory, at: offset(of: chunk))
+            return UnsafeRawBufferPointer(memory)
+        } catch {
+            report(.unreadable, chunk, offset(of: chunk), Int64(memory.count)) {
+                "\($0) cannot be read: \(error.description)"
+            }
+            return nil
+        }
+    }
+
+    private func checkZeros(_ chunk: Int, _ bytes: UnsafeRawBufferPointer) {
+        guard !bytes.isAllZero else {
+            zeros.wrappingAdd(1, ordering: .relaxed)
             return
         }
-        checked.wrappingAdd(1, ordering: .relaxed)
-        if Digest(of: bytes) != digest {
-            report(.digestMismatch, work.chunk, offset, Int64(length)) { "\($0) is not what was captured" }
+        let range = Self.nonZeroRange(bytes)
+        report(.notZero, chunk, offset(of: chunk) + Int64(range.lowerBound), Int64(range.count)) {
+            "\($0) should be zeros"
         }
     }
 

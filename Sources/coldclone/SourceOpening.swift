@@ -42,6 +42,9 @@ struct SourceOpening {
                 }
             var disk = CaptureDisk(name: uniqueName(stem, among: disks), source: source, lane: lane)
             if (source as? FileSource)?.isBlockDevice == true { disk.access = access.pattern(of: path) }
+            if source is ISCSISource { disk.access = .network }
+            // With many processors, what may be in flight is better spread over all of them.
+            if disk.access == .parallel, ParallelWork.processorCount <= 8 { disk.access = .paired }
             disks.append(disk)
             log.write(
                 .info, "\(source.name): disk \(disks.last?.name ?? ""), \(source.lengthInBytes) bytes")
