@@ -2,6 +2,7 @@
 
 internal import CLinux
 internal import Glibc
+internal import Synchronization
 internal import SystemPackage
 
 /// A new file on the target.
@@ -13,6 +14,7 @@ public final class FileSink: BlockSink {
     private let descriptor: FileDescriptor
     /// For what is aligned, when the page cache is to be passed by and the file system grants that.
     private let direct: FileDescriptor?
+    private let isLocked = Atomic<Bool>(false)
     /// Held by who writes through the page cache.
     private let turn = Monitor(())
 
@@ -57,6 +59,8 @@ public final class FileSink: BlockSink {
     }
 
     deinit {
+        // A child that is just being started shares the lock until it runs its program: closing alone would leave it.
+        if isLocked.load(ordering: .relaxed) { flock(descriptor.rawValue, LOCK_UN) }
         try? direct?.close()
         try? descriptor.close()
     }
@@ -64,7 +68,11 @@ public final class FileSink: BlockSink {
     /// Keeps others from going on with the same file, until this one is closed; false when somebody is at it already.
     ///
     /// flock(2).
-    public func lock() -> Bool { flock(descriptor.rawValue, LOCK_EX | LOCK_NB) == 0 }
+    public func lock() -> Bool {
+        guard flock(descriptor.rawValue, LOCK_EX | LOCK_NB) == 0 else { return false }
+        isLocked.store(true, ordering: .relaxed)
+        return true
+    }
 
     /// Length of the file in bytes.
     public func length() throws(BlockError) -> Int64 {

@@ -66,7 +66,6 @@ public struct CaptureOptions: Sendable, Hashable {
     }
 
     /// Returns the options for a disk that is read by `access`.
-    ///
     func fitted(to access: AccessPattern) -> CaptureOptions {
         var options = self
         options.threadsPerProcessor = access.threadsPerProcessor
