@@ -125,7 +125,7 @@ let package = Package(
 )
 
 // Where nothing is done a million times, small is better than fast: the agent has to fit on slow virtual media.
-for target in package.targets where ["Probing", "coldclone"].contains(target.name) {
+for target in package.targets where ["Console", "DiskLayout", "Probing", "coldclone"].contains(target.name) {
     target.swiftSettings?.append(.unsafeFlags(["-Osize"], .when(configuration: .release)))
 }
 
