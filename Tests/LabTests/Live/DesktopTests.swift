@@ -85,8 +85,9 @@ extension LiveLab.Complete {
 
         /// Waits until the window manager has that many windows: EWMH, `_NET_CLIENT_LIST`.
         private func waitFor(windows: Int, on shell: LiveShell) throws {
-            try shell.output(
-                "xprop -root -spy _NET_CLIENT_LIST | awk 'gsub(/0x/, \"\") >= \(windows) { exit }'", within: 300)
+            // xprop would only see that nobody listens when the list changes again.
+            let enough = "gsub(/0x/, \"\") >= \(windows) { system(\"pkill -x xprop\"); exit }"
+            try shell.output("xprop -root -spy _NET_CLIENT_LIST | awk '\(enough)'", within: 300)
         }
 
         /// Expects the colours of the desktop and of the active window's title in what the screen shows.
