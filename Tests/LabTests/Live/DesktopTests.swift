@@ -85,9 +85,10 @@ extension LiveLab.Complete {
 
         /// Waits until the window manager has that many windows: EWMH, `_NET_CLIENT_LIST`.
         private func waitFor(windows: Int, on shell: LiveShell) throws {
-            // xprop would only see that nobody listens when the list changes again.
-            let enough = "gsub(/0x/, \"\") >= \(windows) { system(\"pkill -x xprop\"); exit }"
-            try shell.output("xprop -root -spy _NET_CLIENT_LIST | awk '\(enough)'", within: 300)
+            // Four words, and a number for each window. xprop ends when it has something to tell that nobody reads.
+            let enough = "set -- $line; [ $# -lt \(4 + windows) ] || break"
+            try shell.output(
+                "while read -r line; do \(enough); done < <(xprop -root -spy _NET_CLIENT_LIST)", within: 300)
         }
 
         /// Expects the colours of the desktop and of the active window's title in what the screen shows.
