@@ -85,8 +85,8 @@ extension LiveLab.Complete {
 
         /// Waits until the window manager has that many windows: EWMH, `_NET_CLIENT_LIST`.
         private func waitFor(windows: Int, on shell: LiveShell) throws {
-            // Four words, and a number for each window. xprop ends when it has something to tell that nobody reads.
-            let enough = "set -- $line; [ $# -lt \(4 + windows) ] || break"
+            // Only the windows' numbers have an x. xprop ends when it has something to tell that nobody reads.
+            let enough = "x=${line//[^x]/}; [ ${#x} -lt \(windows) ] || break"
             try shell.output(
                 "while read -r line; do \(enough); done < <(xprop -root -spy _NET_CLIENT_LIST)", within: 300)
         }
