@@ -85,10 +85,9 @@ extension LiveLab.Complete {
 
         /// Waits until the window manager has that many windows: EWMH, `_NET_CLIENT_LIST`.
         private func waitFor(windows: Int, on shell: LiveShell) throws {
-            // Only the windows' numbers have an x. xprop ends when it has something to tell that nobody reads.
-            let enough = "x=${line//[^x]/}; [ ${#x} -lt \(windows) ] || break"
-            try shell.output(
-                "while read -r line; do \(enough); done < <(xprop -root -spy _NET_CLIENT_LIST)", within: 300)
+            // Only the windows' numbers have an x. xprop -spy waits in vain for a property that does not exist yet.
+            let count = "x=$(xprop -root _NET_CLIENT_LIST); x=${x//[^x]/}; [ ${#x} -ge \(windows) ]"
+            try shell.output("until \(count); do sleep 1; done", within: 300)
         }
 
         /// Expects the colours of the desktop and of the active window's title in what the screen shows.
