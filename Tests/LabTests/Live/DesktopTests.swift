@@ -96,7 +96,7 @@ extension LiveLab.Complete {
             try running.monitor.execute("screendump", "\"filename\": \"\(scratch.file("screen"))\"")
             // Binary PPM: three bytes a pixel behind the header, ppm(5).
             let count = """
-                tail -c +16 \(scratch.file("screen")) | od -An -v -tx1 -w3 | sort | uniq -c | sort -rn | head -50
+                tail -c +17 \(scratch.file("screen")) | od -An -v -tx1 -w3 | sort | uniq -c | sort -rn | head -50
                 """
             let colours = try Tool.output("sh", ["-c", count])
             #expect(colours.contains("3b 4c 59") && colours.contains("1d 6f a5"), "\(colours)")
