@@ -28,7 +28,7 @@ enum AutoMessage: Sendable {
     case notResumed(folder: String, why: String)
     case againstBase(String)
     case noBase(why: String)
-    case silence(what: String, seconds: Double)
+    case unfinished(what: String, seconds: Double)
     case progress(String)
     case targetFailed(why: String, attempt: Int, of: Int)
     case captured(folder: String, state: String, read: Int64, seconds: Double)
@@ -37,6 +37,14 @@ enum AutoMessage: Sendable {
     case waitingForReceipt(clone: String)
     case verdict(String)
     case ending(String)
+
+    /// Whether it is told again and again: a clone's events are no log of percentages.
+    var isRepeated: Bool {
+        switch self {
+        case .progress, .unfinished: true
+        default: false
+        }
+    }
 
     /// A stable word for programs.
     var step: String {
@@ -62,7 +70,7 @@ enum AutoMessage: Sendable {
         case .notResumed: "not_resumed"
         case .againstBase: "against_base"
         case .noBase: "no_base"
-        case .silence: "silence"
+        case .unfinished: "unfinished"
         case .progress: "progress"
         case .targetFailed: "target_failed"
         case .captured: "captured"
@@ -115,8 +123,8 @@ extension AutoMessage {
         case .notResumed(let folder, let why): "not going on with \(folder): \(why)"
         case .againstBase(let clone): "storing what changed since \(clone)"
         case .noBase(let why): "capturing everything: \(why)"
-        case .silence(let what, let seconds):
-            "\(what): no answer for \(Self.time(seconds)); the run goes on when there is one"
+        case .unfinished(let what, let seconds):
+            "\(what): not done after \(Self.time(seconds)); what does not answer is waited for"
         case .progress(let line): line
         case .targetFailed(let why, let attempt, let of):
             "the target failed, trying again (\(attempt) of \(of)): \(why)"
@@ -160,7 +168,7 @@ extension AutoMessage {
         case .notResumed(let folder, let why): "\(folder) は再開しません: \(why)"
         case .againstBase(let clone): "\(clone) からの変更分のみを保存します"
         case .noBase(let why): "全体を取得します: \(why)"
-        case .silence(let what, let seconds): "\(what): \(Self.time(seconds)) 応答がありません。応答があり次第続行します"
+        case .unfinished(let what, let seconds): "\(what): \(Self.time(seconds)) 経過、完了していません。応答を待っています"
         case .progress(let line): line
         case .targetFailed(let why, let attempt, let of): "保存先の障害、再試行します (\(attempt)/\(of)): \(why)"
         case .captured(let folder, let state, let read, let seconds):

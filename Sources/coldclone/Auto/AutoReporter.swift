@@ -34,9 +34,7 @@ final class AutoReporter: Sendable {
         let now = Timestamp().rfc3339
         let language = language.withLock { $0 }
         let text = message.text(language)
-        if case .progress = message {
-            // A clone's events are no log of percentages.
-        } else {
+        if !message.isRepeated {
             events.withLock { $0.all.append(CloneEvent(.step, message: message.text(.english))) }
         }
         if json {
@@ -52,15 +50,15 @@ final class AutoReporter: Sendable {
         }
     }
 
-    /// Runs `body`, which asks `what`, and tells every now and then that there is no answer yet.
+    /// Runs `body`, which does `what`, and tells every now and then that it is not done yet.
     ///
     /// A server that hangs says nothing at all: nfs(5), hard mounts.
-    func waiting<Result>(for what: String, _ body: () throws -> Result) rethrows -> Result {
+    func watching<Result>(_ what: String, _ body: () throws -> Result) rethrows -> Result {
         let clock = ContinuousClock()
         let start = clock.now
         let watch = ProgressReporter(
             isRewriting: false, secondsBetweenLines: 15,
-            write: { [self] _ in tell(.silence(what: what, seconds: (clock.now - start) / .seconds(1))) },
+            write: { [self] _ in tell(.unfinished(what: what, seconds: (clock.now - start) / .seconds(1))) },
             sample: { ProgressSample(label: what, done: 0, total: 1) })
         defer { watch.finish() }
         return try body()

@@ -63,7 +63,7 @@ struct AutoRun {
         CloneEvent.append(reporter.takeEvents(), to: outcome.folder)
         if mount.canBeMountedAgain {
             // What is not unmounted is durable all the same: the capture has seen to that.
-            let reason = reporter.waiting(for: "unmounting the target") { mount.unmount() }
+            let reason = reporter.watching("unmounting the target") { mount.unmount() }
             reporter.tell(reason.map { .stayedMounted($0) } ?? .unmounted(target.description))
         }
         return try conclude(outcome.manifest, digest, receiver)
@@ -113,7 +113,7 @@ struct AutoRun {
             configuration: configuration, options: options, reporter: reporter, cancellation: cancellation)
         // What an interrupted clone has already needs no room any more, and what a base has needs none.
         let isWhole = found.interrupted.isEmpty && (configuration.base == .none || configuration.baseCopy)
-        try reporter.waiting(for: "measuring source and target") {
+        try reporter.watching("measuring source and target") {
             try estimate.check(used.applied(to: disks), used.record, mount.path, isWhole: isWhole)
         }
         let identity = work.identity(of: entries.map(\.path))
