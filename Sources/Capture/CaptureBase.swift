@@ -64,6 +64,15 @@ public struct CaptureBase: Sendable {
         }
     }
 
+    /// Checks that a clone of `disks` can be made against it, before anything is begun.
+    ///
+    /// - Throws: `CaptureError` when the base is of another machine or other disks, or damaged.
+    public func check(
+        _ disks: [CaptureDisk], machine: MachineIdentity, options: CaptureOptions
+    ) throws(CaptureError) {
+        _ = try applied(to: disks, machine: machine, options: options)
+    }
+
     /// Returns `disks`, each with what the base knows of it.
     ///
     /// - Throws: `CaptureError` when the base is of another machine or other disks.

@@ -122,10 +122,13 @@ struct AutoTests {
         try Tool.output("truncate", ["-s", "25M", disk])
         let third = try auto(settings)
         #expect(third.status == 0 && third.output.contains("capturing everything: "), "\(third.output)")
+        #expect(!third.output.contains("storing what changed") && third.output.contains(" bytes, and disk "))
         let named = try auto(settings.dropLast() + ["base=\(name)"])
         #expect(named.status == 1 && named.output.contains("cannot be the base"), "\(named.output)")
         let missing = try auto(settings.dropLast() + ["base=host-20200101T000000Z"])
         #expect(missing.status == 1 && missing.output.contains("cannot be the base"), "\(missing.output)")
+        // What is refused is refused before anything is begun: one clone for each run that ended well.
+        #expect(try Tool.output("ls", [target]).split(separator: "\n").count == 3)
     }
 
     @Test(.enabled(if: Tool.isInstalled("strace"), "strace is not installed"))

@@ -91,34 +91,34 @@ struct AutoCapture {
 
     /// Begins a new clone, against a base where the job wants that and one serves.
     private func begin(_ work: CloneWork, against complete: [String]) throws -> CloneCapture.Outcome {
-        switch configuration.base {
-        case .none: break
-        case .clone(let name): return try begin(work, base: try base(name))
-        case .latest:
-            guard let name = complete.first else {
-                reporter.tell(.noBase(why: "the target has no complete clone of this machine"))
-                break
-            }
-            do {
-                return try begin(work, base: try base(name))
-            } catch CaptureError.invalid(let why, _) {
-                // Nothing was begun: other disks now, a chain as long as it may be, a base that is damaged.
-                reporter.tell(.noBase(why: why))
-            }
-        }
-        return try begin(work, base: nil)
-    }
-
-    private func begin(_ work: CloneWork, base: CaptureBase?) throws -> CloneCapture.Outcome {
+        let base = try base(work, of: complete)
         reporter.tell(.capturing(disks: disks.count, folder: mount.path))
         return try capturing(work, isNew: true) {
             try $0.begin(used, disks, identity: identity, target: mount.path, base: base)
         }
     }
 
-    private func base(_ name: String) throws -> CaptureBase {
+    private func base(_ work: CloneWork, of complete: [String]) throws -> CaptureBase? {
+        switch configuration.base {
+        case .none: return nil
+        case .clone(let name): return try base(name, work)
+        case .latest:
+            guard let name = complete.first else {
+                reporter.tell(.noBase(why: "the target has no complete clone of this machine"))
+                return nil
+            }
+            do { return try base(name, work) } catch CaptureError.invalid(let why, _) {
+                // Other disks now, a chain as long as it may be, a base that is damaged.
+                reporter.tell(.noBase(why: why))
+                return nil
+            }
+        }
+    }
+
+    private func base(_ name: String, _ work: CloneWork) throws -> CaptureBase {
         let base = try CaptureBase(
             folder: "\(mount.path)/\(name)", target: mount.path, kind: configuration.baseCopy ? .copy : .overlay)
+        try base.check(disks, machine: identity, options: work.options)
         reporter.tell(.againstBase(name))
         return base
     }
