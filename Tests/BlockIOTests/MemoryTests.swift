@@ -14,6 +14,34 @@ struct MemoryTests {
         }
     }
 
+    @Test func largeBuffersAskForHugePages() throws {
+        let huge = 2 << 20
+        for count in [huge, huge + 1, 5 << 20] {
+            let buffer = AlignedBuffer(count: count)
+            #expect(buffer.bytes.count == count)
+            #expect(Int(bitPattern: buffer.bytes.baseAddress) % huge == 0)
+            for index in stride(from: 0, to: count, by: 4096) { buffer.bytes[index] = 1 }
+            buffer.bytes[count - 1] = 2
+            #expect(buffer.bytes[0] == 1 && buffer.bytes[count - 1] == 2)
+            let isAsked = try mappingFlags(at: UInt(bitPattern: buffer.bytes.baseAddress)).contains("hg")
+            #expect(isAsked == Folder.exists("/sys/kernel/mm/transparent_hugepage"))
+        }
+    }
+
+    /// The flags of the mapping that holds `address`: "hg" once huge pages were asked for.
+    ///
+    /// proc(5), smaps.
+    private func mappingFlags(at address: UInt) throws -> [Substring] {
+        var isInside = false
+        for line in try SmallFile.text("/proc/self/smaps", limit: 64 << 20).split(separator: "\n") {
+            let fields = line.split(separator: " ")
+            let ends = fields[0].split(separator: "-").compactMap { UInt($0, radix: 16) }
+            if ends.count == 2 { isInside = ends[0] <= address && address < ends[1] }
+            if isInside, fields[0] == "VmFlags:" { return fields }
+        }
+        return []
+    }
+
     @Test(arguments: [0, 1, 2, 3, 5, 8, 13])
     func seesASingleByteAnywhere(start: Int) {
         var missed: [String] = []
