@@ -59,7 +59,6 @@ final class DiskCapture: Sendable {
         folder: String, progress: CaptureProgress, cancellation: CancellationFlag, checkpoints: CheckpointLog? = nil,
         resumed: ResumedDisk? = nil, pacer: Pacer? = nil, base: BaseDisk? = nil, parallelReads: Int? = nil
     ) {
-        gate = ReadGate(parallelReads)
         self.base = base
         equalBytes = Atomic(resumed?.equalBytes ?? 0)
         self.pacer = pacer
@@ -71,6 +70,9 @@ final class DiskCapture: Sendable {
         self.folder = folder
         self.options = options
         threads = options.threadCount(unitLength: writer.unitLength)
+        // Were all of them to read, all would be done at about the same time, with a disk that waits while they compute
+        // and write: half of the units are on their way from the source, half to the target.
+        gate = ReadGate(min(parallelReads ?? threads, (threads + 1) / 2))
         turnstile = Turnstile(lanes: threads, first: resumed?.unitCount ?? 0)
         cursor = Mutex(resumed?.cursor ?? UnitCursor(disk, unitLength: writer.unitLength))
         chunks = Mutex(chunkFile)
