@@ -62,7 +62,7 @@ public enum ParallelWork {
 
     /// Calls `body` with 0 ..< `count`, each on its own thread, and returns when all have returned.
     ///
-    /// A single one runs on the thread that calls.
+    /// A single one runs on the thread that calls; others take turns, see `takeTurns`.
     ///
     /// - Throws: `BlockError` when not a single thread could be started; with fewer than asked the work goes on.
     public static func run(threads count: Int, _ body: @escaping @Sendable (Int) -> Void) throws(BlockError) {
@@ -77,6 +77,7 @@ public enum ParallelWork {
                 { raw in
                     guard let raw else { return nil }
                     let start = Unmanaged<Start>.fromOpaque(raw).takeRetainedValue()
+                    ParallelWork.takeTurns()
                     start.body(start.index)
                     return nil
                 }, box.toOpaque())
@@ -91,6 +92,12 @@ public enum ParallelWork {
         }
         for thread in started { pthread_join(thread, nil) }
     }
+
+    /// Lets the calling thread, when it is woken, wait for its turn: whoever brings content brings more of it, and is not
+    /// interrupted for each piece.
+    ///
+    /// Where that is refused, it is scheduled as others are. sched(7), `SCHED_BATCH`.
+    public static func takeTurns() { _ = cl_schedule_as_batch() }
 
     private final class Start: Sendable {
         let index: Int

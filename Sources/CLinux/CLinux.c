@@ -24,6 +24,11 @@ int cl_processor_count(void) {
     return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
+int cl_schedule_as_batch(void) {
+    struct sched_param none = {0};
+    return sched_setscheduler(0, SCHED_BATCH, &none);
+}
+
 int cl_memory_file(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
 
 int cl_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }

@@ -76,6 +76,10 @@ final class Connection {
     private var milestones: [Milestone] = []
     private var isLoggingIn = false
     private var negotiated: [String: String] = [:]
+    /// Bytes that make it worth waking up while content streams in: a few segments of most targets.
+    private static let worthWaking: Int32 = 1 << 20
+    /// Bytes from which the kernel reports content at present.
+    private var wakesFrom: Int32 = 1
     /// Why the connection is of no use any more; nil while it is.
     private(set) var breakage: String?
     /// When the target last said anything.
@@ -308,7 +312,17 @@ final class Connection {
         ]
         // Not for long: who waits also looks whether it is cancelled.
         let seconds = min(max(deadline - Monotonic.now, 0), 0.5)
-        let count = poll(&items, 2, Int32((seconds * 1000).rounded(.up)))
+        let milliseconds = Int32((seconds * 1000).rounded(.up))
+        var count: Int32 = 0
+        // A target that is slow, or at the end of its answers, sends less than that: then the first byte counts.
+        if inFlight > 1 {
+            wake(from: Self.worthWaking, descriptor)
+            count = poll(&items, 2, min(milliseconds, 1))
+        }
+        if count == 0 {
+            wake(from: 1, descriptor)
+            count = poll(&items, 2, milliseconds)
+        }
         guard count > 0 else { return }
         if items[1].revents != 0 { wakeUp?.clear() }
         let events = Int32(items[0].revents)
@@ -317,6 +331,17 @@ final class Connection {
         var result: Int32 = 0
         enter { result = iscsi_service(context, events) }
         if result != 0, breakage == nil { breakage = libraryError }
+    }
+
+    /// Lets the kernel report content once there are `count` bytes of it.
+    ///
+    /// socket(7), `SO_RCVLOWAT`; a target that is about as fast as we would else wake us for each of its segments.
+    private func wake(from count: Int32, _ descriptor: Int32) {
+        guard count != wakesFrom else { return }
+        var value = count
+        if setsockopt(descriptor, SOL_SOCKET, SO_RCVLOWAT, &value, socklen_t(MemoryLayout<Int32>.size)) == 0 {
+            wakesFrom = count
+        }
     }
 
     /// Enters the library, listening to it while it logs in.

@@ -39,8 +39,8 @@ public final class ISCSISource: BlockSource {
         }
     }
 
-    /// The most that one command asks for: more makes targets no faster, and errors coarser.
-    private static let mostBytes = 1 << 20
+    /// The most that one command asks for: a read of a capture is one command, and more makes targets no faster.
+    private static let mostBytes = 2 << 20
 
     /// What messages call it: the URL without credentials.
     public let name: String
@@ -237,6 +237,7 @@ public final class ISCSISource: BlockSource {
                 &thread, nil,
                 { raw in
                     guard let raw else { return nil }
+                    ParallelWork.takeTurns()
                     Unmanaged<Start>.fromOpaque(raw).takeRetainedValue().run()
                     return nil
                 }, box.toOpaque())

@@ -56,6 +56,15 @@ struct ThreadTests {
         #expect(ParallelWork.processorCount >= 1)
     }
 
+    @Test func workTakesTurns() throws {
+        let policies = Mutex<[Int32]>([])
+        let mine = sched_getscheduler(0)
+        try ParallelWork.run(threads: 3) { _ in policies.withLock { $0.append(sched_getscheduler(0)) } }
+        // SCHED_BATCH; who starts the work stays as it was.
+        #expect(policies.withLock { $0 } == [3, 3, 3])
+        #expect(sched_getscheduler(0) == mine)
+    }
+
     @Test func cancellationIsSeenByAll() throws {
         let flag = CancellationFlag()
         #expect(!flag.isCancelled)

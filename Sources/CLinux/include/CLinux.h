@@ -65,6 +65,9 @@ int cl_pipe(int ends[2]);
 /// Number of processors that this process may run on. sched_getaffinity(2).
 int cl_processor_count(void);
 
+/// Lets the calling thread, when it wakes, wait for its turn instead of interrupting who runs. sched(7), SCHED_BATCH.
+int cl_schedule_as_batch(void);
+
 static inline unsigned int cl_major(uint64_t device) { return gnu_dev_major(device); }
 static inline unsigned int cl_minor(uint64_t device) { return gnu_dev_minor(device); }
 static inline uint64_t cl_makedev(unsigned int major, unsigned int minor) { return gnu_dev_makedev(major, minor); }
