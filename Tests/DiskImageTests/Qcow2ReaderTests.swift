@@ -77,12 +77,9 @@ struct Qcow2ReaderTests {
         let refused: [(name: String, arguments: [String], feature: String)] = [
             ("backing", ["-b", base, "-F", "qcow2"], "a backing file"),
             ("external", ["-o", "data_file=\(folder.file("data"))"], "an external data file"),
+            // Not LUKS: to choose its iterations, qemu-img measures its own processor time, and gives up where that is 0.
             (
-                "luks",
-                [
-                    "--object", "secret,id=s,data=x", "-o",
-                    "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10",
-                ],
+                "aes", ["--object", "secret,id=s,data=x", "-o", "encrypt.format=aes,encrypt.key-secret=s"],
                 "encryption"
             ),
         ]
