@@ -158,8 +158,23 @@ struct FirmwareRAIDDamageTests {
             }
             try Self.group([damaged] + disks, "ddf_raid_member", [:])
         }
-        for length in stride(from: disks[1].lengthInBytes, to: 0, by: -Int(disks[1].lengthInBytes / 100)) {
-            try Self.group([disks[1].resized(to: length)], "ddf_raid_member", [:])
+    }
+
+    /// Cut at every sector of the metadata and at every byte of their end, without and with an anchor where the disk ends
+    /// now, which is all that leads to the rest.
+    @Test(arguments: [("ddf", "ddf_raid_member", 1), ("imsm", "isw_raid_member", 2)])
+    func survivesTruncationAnywhere(name: String, type: String, anchor: Int64) throws {
+        let (disks, serials) = try Self.members(name)
+        let disk = disks[1]
+        let end = disk.lengthInBytes
+        let start = try (DDFMetadata.read(disk)?.primary).map { Int64($0.primarySector) * 512 } ?? end - 64 * 512
+        let last = try disk.bytes(at: end - anchor * 512, count: 512)
+        for length in stride(from: start, to: end, by: 512) {
+            try Self.group([disk.resized(to: length)], type, serials)
+            try Self.group([disk.resized(to: length).with(last, at: length - anchor * 512)], type, serials)
+        }
+        for length in Array(0..<4096) + Array(end - 34 * 512..<end) {
+            try Self.group([disk.resized(to: length)], type, serials)
         }
     }
 

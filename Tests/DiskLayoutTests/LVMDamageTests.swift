@@ -36,7 +36,7 @@ struct LVMDamageTests {
 
     @Test func survivesTruncation() throws {
         let (disk, _) = try disk()
-        for length in stride(from: 0, to: 64 << 10, by: 509) {
+        for length in 0..<32 << 10 {
             _ = try? StorageLayout.read([disk.resized(to: Int64(length))])
         }
     }
