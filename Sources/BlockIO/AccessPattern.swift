@@ -4,7 +4,7 @@
 public struct AccessPattern: Sendable, Hashable {
     /// Bytes a request: 1, 2 or 4 MiB.
     public var requestLength: Int
-    /// Most requests under way at the same time, begun in the order of the disk; nil for half of the threads.
+    /// Most requests under way at the same time, begun in the order of the disk; nil for half of the units in work.
     public var parallelReads: Int?
     /// Threads for each processor.
     ///

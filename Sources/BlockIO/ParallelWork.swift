@@ -97,7 +97,12 @@ public enum ParallelWork {
     /// interrupted for each piece.
     ///
     /// Where that is refused, it is scheduled as others are. sched(7), `SCHED_BATCH`.
-    public static func takeTurns() { _ = cl_schedule_as_batch() }
+    public static func takeTurns() { _ = cl_schedule_as_batch(1) }
+
+    /// Lets the calling thread, when it is woken, interrupt those that take turns.
+    ///
+    /// sched(7), `SCHED_OTHER`.
+    public static func takePrecedence() { _ = cl_schedule_as_batch(0) }
 
     private final class Start: Sendable {
         let index: Int

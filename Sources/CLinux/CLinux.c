@@ -24,9 +24,12 @@ int cl_processor_count(void) {
     return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
-int cl_schedule_as_batch(void) {
+int cl_schedule_as_batch(int is_batch) {
     struct sched_param none = {0};
-    return sched_setscheduler(0, SCHED_BATCH, &none);
+    // Whoever has chosen something else for the whole program, such as chrt --idle, is not overruled.
+    int policy = sched_getscheduler(0);
+    if (policy != SCHED_OTHER && policy != SCHED_BATCH) return -1;
+    return sched_setscheduler(0, is_batch ? SCHED_BATCH : SCHED_OTHER, &none);
 }
 
 int cl_memory_file(const char *name) { return memfd_create(name, MFD_CLOEXEC); }

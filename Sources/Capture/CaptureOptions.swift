@@ -17,7 +17,7 @@ public struct CaptureOptions: Sendable, Hashable {
     public var clusterSize: Int
     /// Most memory for content in flight, in bytes.
     public var memoryLimit: Int
-    /// Threads that read, hash, compress and write; nil for the number that suits the machine.
+    /// Units in work at the same time, half of them being read; nil for the number that suits the machine.
     public var jobs: Int?
     /// Whether images are written past the page cache, where the target grants that.
     public var writesDirect: Bool

@@ -5,7 +5,7 @@ internal import CloneFormat
 internal import DiskImage
 internal import Synchronization
 
-/// Captures one disk in one pass: threads that each read a unit, check it for zeros, hash, compress and write it.
+/// Captures one disk in one pass: threads that each have a unit read, check it for zeros, hash, compress and write it.
 ///
 /// Only the decision where a unit is stored is taken in order, at the turnstile; memory is a unit a thread.
 final class DiskCapture: Sendable {
@@ -44,7 +44,9 @@ final class DiskCapture: Sendable {
     private let options: CaptureOptions
     private let folder: String
     private let pacer: Pacer?
-    private let gate: ReadGate
+    private let crew: ReadCrew
+    /// Threads that read for the others; none for a single one.
+    private let readers: Int
     private let base: BaseDisk?
     /// Bytes with content that are the same in the base.
     private let equalBytes: Atomic<Int64>
@@ -70,9 +72,11 @@ final class DiskCapture: Sendable {
         self.folder = folder
         self.options = options
         threads = options.threadCount(unitLength: writer.unitLength)
-        // Were all of them to read, all would be done at about the same time, with a disk that waits while they compute
-        // and write: half of the units are on their way from the source, half to the target.
-        gate = ReadGate(min(parallelReads ?? threads, (threads + 1) / 2))
+        // Were all units to be read at once, all would be there at about the same time, with a disk that waits while they
+        // are worked on: half of them are on their way from the source, half to the target.
+        let width = min(parallelReads ?? threads, (threads + 1) / 2)
+        readers = threads == 1 ? 0 : width
+        crew = ReadCrew(width: width)
         turnstile = Turnstile(lanes: threads, first: resumed?.unitCount ?? 0)
         cursor = Mutex(resumed?.cursor ?? UnitCursor(disk, unitLength: writer.unitLength))
         chunks = Mutex(chunkFile)
@@ -85,12 +89,14 @@ final class DiskCapture: Sendable {
     /// Runs to the end, and returns when image and chunk file are on stable storage.
     func run() throws(CaptureError) -> Result {
         do throws(BlockError) {
-            try ParallelWork.run(threads: threads) { _ in
-                do throws(CaptureError) {
-                    try self.work()
-                } catch {
-                    self.fail(error)
+            // The first one first: what it starts reads for itself while nobody serves.
+            try ParallelWork.run(threads: 1 + readers) { index in
+                guard index == 0 else {
+                    ParallelWork.takePrecedence()
+                    return self.crew.serve(self.fill)
                 }
+                self.runWork()
+                self.crew.dismiss(self.readers)
             }
         } catch {
             throw .io(error)
@@ -108,6 +114,20 @@ final class DiskCapture: Sendable {
             header: header, summary: summary, bytesRead: bytesRead - unreadable.totalLength,
             equalBytes: equalBytes.load(ordering: .relaxed),
             skipped: skipped, unreadable: unreadable.ranges)
+    }
+
+    private func runWork() {
+        do throws(BlockError) {
+            try ParallelWork.run(threads: threads) { _ in
+                do throws(CaptureError) {
+                    try self.work()
+                } catch {
+                    self.fail(error)
+                }
+            }
+        } catch {
+            fail(.io(error))
+        }
     }
 
     /// Reads again what could not be read, settles the chunks concerned, and returns what is lost.
@@ -149,7 +169,10 @@ final class DiskCapture: Sendable {
     private func work() throws(CaptureError) {
         let unit: ImageUnit
         do throws(ImageError) { unit = try writer.makeUnit() } catch { throw .image(error) }
-        while let (next, missing) = try readNext(into: unit) {
+        let order = ReadCrew.Order(unit)
+        while true {
+            crew.fill(order, fill)
+            guard let (next, missing) = try order.answer.get() else { return }
             unit.storesAll = !missing.isEmpty
             // Half of the threads wait for the target: what is compressed now costs nobody time.
             unit.skipsCompression = options.adaptsCompression && writing.load(ordering: .relaxed) * 2 < threads
@@ -174,13 +197,13 @@ final class DiskCapture: Sendable {
         }
     }
 
-    /// Takes the next unit and reads it, in the order of the disk where that matters; nil at its end.
-    private func readNext(
-        into unit: ImageUnit
-    ) throws(CaptureError) -> (next: UnitCursor.Unit, missing: [ByteRange])? {
-        try gate.pass { () throws(CaptureError) in
-            guard let next = try nextUnit() else { return nil }
-            return (next, try fill(unit, from: next))
+    /// Takes the next unit in the order of the disk and reads it; an answer of nil is the disk's end.
+    private func fill(_ order: ReadCrew.Order) {
+        do throws(CaptureError) {
+            guard let next = try nextUnit() else { return order.answer = .success(nil) }
+            order.answer = .success((next, try fill(order.unit, from: next)))
+        } catch {
+            order.answer = .failure(error)
         }
     }
 

@@ -65,6 +65,31 @@ struct ThreadTests {
         #expect(sched_getscheduler(0) == mine)
     }
 
+    @Test func whoChoseAnotherPolicyKeepsIt() throws {
+        let policies = Mutex<[Int32]>([])
+        try ParallelWork.run(threads: 2) { number in
+            guard number == 0 else { return }
+            // SCHED_IDLE, as chrt --idle gives it to all that is started from here.
+            var none = sched_param()
+            guard sched_setscheduler(0, 5, &none) == 0 else { return }
+            try? ParallelWork.run(threads: 2) { number in
+                if number == 0 { ParallelWork.takePrecedence() }
+                policies.withLock { $0.append(sched_getscheduler(0)) }
+            }
+        }
+        #expect(policies.withLock { $0 } == [5, 5])
+    }
+
+    @Test func precedenceIsTaken() throws {
+        let policies = Mutex<[Int32]>([])
+        try ParallelWork.run(threads: 2) { _ in
+            ParallelWork.takePrecedence()
+            policies.withLock { $0.append(sched_getscheduler(0)) }
+        }
+        // SCHED_OTHER.
+        #expect(policies.withLock { $0 } == [0, 0])
+    }
+
     @Test func cancellationIsSeenByAll() throws {
         let flag = CancellationFlag()
         #expect(!flag.isCancelled)

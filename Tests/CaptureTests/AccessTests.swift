@@ -4,7 +4,6 @@ internal import BlockIO
 internal import Capture
 internal import CloneFormat
 internal import DiskImage
-internal import Synchronization
 internal import SystemPackage
 internal import TestSupport
 internal import Testing
@@ -15,24 +14,34 @@ internal import Verification
     /// What was asked of a source, in the order it was asked for.
     private final class Watched: BlockSource {
         let base: any BlockSource
-        private let state = Mutex((offsets: [Int64](), longest: 0, now: 0, most: 0))
+        /// How many reads of the middle wait for each other, the first time; 1 for none.
+        let company: Int
+        private let state = Monitor((offsets: [Int64](), longest: 0, now: 0, most: 0))
 
-        init(_ base: any BlockSource) { self.base = base }
+        init(_ base: any BlockSource, company: Int = 1) {
+            self.base = base
+            self.company = company
+        }
 
         var name: String { base.name }
         var lengthInBytes: Int64 { base.lengthInBytes }
         var logicalSectorSize: Int { 512 }
         var physicalSectorSize: Int { 512 }
-        var seen: (offsets: [Int64], longest: Int, most: Int) { state.withLock { ($0.offsets, $0.longest, $0.most) } }
+        var seen: (offsets: [Int64], longest: Int, most: Int) { state.change { ($0.offsets, $0.longest, $0.most) } }
 
         func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
-            state.withLock { state in
+            state.change { state in
                 state.offsets.append(offset)
                 state.longest = max(state.longest, buffer.count)
                 state.now += 1
                 state.most = max(state.most, state.now)
             }
-            defer { state.withLock { $0.now -= 1 } }
+            // What lies at begin and end is also read before the capture, by one thread. Should fewer ever come, the
+            // count at the end says so.
+            if company > 1, (16 << 20..<32 << 20).contains(offset) {
+                _ = state.wait(for: .seconds(20)) { $0.most >= company ? true : nil }
+            }
+            defer { state.change { $0.now -= 1 } }
             try base.read(into: buffer, at: offset)
         }
     }
@@ -40,13 +49,13 @@ internal import Verification
     private static let length = 64 << 20 | 4096
 
     private func capture(
-        _ pattern: AccessPattern, _ folder: TemporaryFolder, _ options: CaptureOptions
+        _ pattern: AccessPattern, _ folder: TemporaryFolder, _ options: CaptureOptions, company: Int = 1
     ) throws -> (CloneCapture.Outcome, Watched) {
         let path = folder.file("disk.img")
         if !Folder.exists(path) {
             try SampleContent.write(SampleContent.bytes(.mixed, length: Self.length), to: path)
         }
-        let source = Watched(try FileSource(path))
+        let source = Watched(try FileSource(path), company: company)
         var disk = CaptureDisk(name: "sda", source: source)
         disk.access = pattern
         return (try CaptureRun(folder, options).capture(disks: [disk]), source)
@@ -68,6 +77,17 @@ internal import Verification
         let folder = try TemporaryFolder()
         let (_, source) = try capture(.sequential, folder, CaptureOptions())
         #expect(source.seen.most <= 2 && source.seen.longest == 4 << 20)
+    }
+
+    @Test(arguments: [(1, nil, 1), (2, nil, 1), (8, nil, 4), (9, nil, 5), (8, 2, 2), (8, 64, 4)] as [(Int, Int?, Int)])
+    func halfOfTheUnitsAreRead(jobs: Int, parallelReads: Int?, expected: Int) throws {
+        let folder = try TemporaryFolder()
+        var options = CaptureOptions()
+        options.jobs = jobs
+        let pattern = AccessPattern(requestLength: 1 << 20, parallelReads: parallelReads)
+        let (outcome, source) = try capture(pattern, folder, options, company: expected)
+        #expect(source.seen.most == expected)
+        #expect(try CloneVerification(folder: outcome.folder).run().verdict == .verified)
     }
 
     /// How a disk is read is nothing that its image or digests depend on.

@@ -65,8 +65,9 @@ int cl_pipe(int ends[2]);
 /// Number of processors that this process may run on. sched_getaffinity(2).
 int cl_processor_count(void);
 
-/// Lets the calling thread, when it wakes, wait for its turn instead of interrupting who runs. sched(7), SCHED_BATCH.
-int cl_schedule_as_batch(void);
+/// Lets the calling thread, when it wakes, wait for its turn instead of interrupting who runs; or not, for 0.
+/// sched(7), SCHED_BATCH, SCHED_OTHER.
+int cl_schedule_as_batch(int is_batch);
 
 static inline unsigned int cl_major(uint64_t device) { return gnu_dev_major(device); }
 static inline unsigned int cl_minor(uint64_t device) { return gnu_dev_minor(device); }
