@@ -77,7 +77,11 @@ struct CaptureCommand: ParsableCommand {
     @Option(help: "Most memory for data in flight.")
     var memory = ByteSize(bytes: 256 << 20)
 
-    @Option(help: "Threads that read, hash, compress and write. (default: four a processor)")
+    @Option(
+        help: """
+            Pieces of a disk in work at the same time, half of them being read. (default: 4 to 8 a processor, 8 to 64 \
+            in all)
+            """)
     var jobs: Int?
 
     @Option(help: "Most bytes that are read a second, such as 50MiB.")
