@@ -5,7 +5,8 @@ internal import FileSystems
 internal import TestSupport
 internal import Testing
 
-/// Volumes that end too early, at every byte of what is read first and in many places behind: an error, no trap.
+/// Volumes that end too early, at every byte of what is read first and in many places behind, or at every byte in a long
+/// run (COLDCLONE_FLIPS): an error, no trap.
 @Suite(
     .enabled(
         if: Tool.isInstalled(
@@ -62,7 +63,8 @@ struct TruncationTests {
         let whole = try #require(try FileSystemKind.open(Short(base: base, lengthInBytes: end), type: kind.type))
         #expect(Damage.look(at: whole) > 0)
         var lengths = Array(0...2100) + Array(kind.superblock)
-        lengths += Array(stride(from: 2100, to: min(end, 4 << 20), by: 509)) + [end - 512, end - 1]
+        let step = SpaceLies.factor > 1 ? 1 : 509
+        lengths += Array(stride(from: 2100, to: min(end, 4 << 20), by: step)) + [end - 512, end - 1]
         for length in lengths {
             let reader = try? FileSystemKind.open(Short(base: base, lengthInBytes: length), type: kind.type)
             // Not even its superblock is whole.
