@@ -17,22 +17,6 @@ final class Connection {
         var target: ISCSIName?
     }
 
-    /// How a command ended.
-    enum Outcome {
-        /// Carried out; the answer, unless it went to the caller's memory.
-        case good([UInt8])
-        /// Refused with a reason.
-        case sense(SCSISense)
-        /// The unit has too much to do now.
-        case busy
-        /// Another initiator reserved the unit.
-        case reserved
-        /// The target said less, or more, than was asked for.
-        case wrongLength
-        /// The connection broke, or the library made nothing of the answer; the text says what it says.
-        case broken(String)
-    }
-
     /// A command under way.
     final class Command {
         fileprivate var task: UnsafeMutablePointer<scsi_task>?
@@ -269,31 +253,10 @@ final class Connection {
     private func finish(_ command: Command, status: Int32) {
         guard commands.removeValue(forKey: ObjectIdentifier(command)) != nil, let task = command.task else { return }
         command.task = nil
-        let outcome = outcome(of: task.pointee, status)
+        let outcome = Outcome(of: task.pointee, status, else: libraryError)
         scsi_free_scsi_task(task)
         if case .broken(let reason) = outcome, breakage == nil { breakage = reason }
         command.whenFinished(outcome)
-    }
-
-    private func outcome(of task: scsi_task, _ status: Int32) -> Outcome {
-        let answer = UnsafeRawBufferPointer(start: task.datain.data, count: max(Int(task.datain.size), 0))
-        switch UInt32(bitPattern: status) {
-        case SCSI_STATUS_GOOD.rawValue, SCSI_STATUS_CONDITION_MET.rawValue:
-            if task.iovector_in.niov > 0 {
-                return task.residual_status == SCSI_RESIDUAL_NO_RESIDUAL ? .good([]) : .wrongLength
-            }
-            return .good(Array(answer.prefix(SCSICommand.longestAnswer)))
-        case SCSI_STATUS_CHECK_CONDITION.rawValue:
-            // Two bytes of length stand before the sense data. RFC 7143, 11.4.7.2.
-            guard answer.count > 2, let sense = SCSISense(answer.part(2, answer.count - 2)) else {
-                return .broken("the unit failed a command and did not say why")
-            }
-            return .sense(sense)
-        case SCSI_STATUS_BUSY.rawValue, SCSI_STATUS_TASK_SET_FULL.rawValue: return .busy
-        case SCSI_STATUS_RESERVATION_CONFLICT.rawValue: return .reserved
-        default:
-            return .broken(libraryError)
-        }
     }
 
     // MARK: The loop
