@@ -21,7 +21,8 @@ extension Connection {
 
         /// Reads what `task` ended with; what is no answer of the unit's is `broken`, with the library's `failure`.
         init(of task: scsi_task, _ status: Int32, else failure: @autoclosure () -> String) {
-            let answer = UnsafeRawBufferPointer(start: task.datain.data, count: max(Int(task.datain.size), 0))
+            let length = task.datain.data == nil ? 0 : max(Int(task.datain.size), 0)
+            let answer = UnsafeRawBufferPointer(start: task.datain.data, count: length)
             switch UInt32(bitPattern: status) {
             case SCSI_STATUS_GOOD.rawValue, SCSI_STATUS_CONDITION_MET.rawValue:
                 if task.iovector_in.niov > 0 {
