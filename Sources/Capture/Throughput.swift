@@ -76,7 +76,9 @@ public struct ThroughputMeasurement: Sendable {
         let collected = Mutex<[UInt8]>([])
         try Self.parallel(min(disk.access.parallelReads ?? 8, 8)) {
             let buffer = AlignedBuffer(count: length)
-            while !cancellation.isCancelled, clock.now < deadline {
+            // One read each, however late a busy machine lets it begin.
+            var hasRead = false
+            while !cancellation.isCancelled, !hasRead || clock.now < deadline {
                 let offset = next.add(Int64(length), ordering: .relaxed).oldValue
                 let count = min(Int64(length), min(start + limit, source.lengthInBytes) - offset)
                 guard count > 0 else { return }
@@ -89,6 +91,7 @@ public struct ThroughputMeasurement: Sendable {
                     failure.withLock { if $0 == nil { $0 = error } }
                     return
                 }
+                hasRead = true
                 done.add(count, ordering: .relaxed)
                 // Zeros say nothing of how content compresses.
                 guard !UnsafeRawBufferPointer(buffer.prefix(Int(count))).isAllZero else { continue }

@@ -39,7 +39,7 @@ internal import Verification
             // What lies at begin and end is also read before the capture, by one thread. Should fewer ever come, the
             // count at the end says so.
             if company > 1, (16 << 20..<32 << 20).contains(offset) {
-                _ = state.wait(for: .seconds(20)) { $0.most >= company ? true : nil }
+                _ = state.wait(for: .seconds(300)) { $0.most >= company ? true : nil }
             }
             defer { state.change { $0.now -= 1 } }
             try base.read(into: buffer, at: offset)

@@ -5,7 +5,6 @@ internal import Capture
 internal import CloneFormat
 internal import DiskImage
 internal import Glibc
-internal import Synchronization
 internal import SystemPackage
 internal import TestSupport
 internal import Testing
@@ -34,23 +33,6 @@ struct PowerCutTests {
     static let rounds = 30
     /// What an interruption may cost here: less than in earnest, so that small disks have many checkpoints.
     static let cost = 4 << 20
-
-    /// Counts what is read of a source, and passes it on.
-    private final class CountingSource: BlockSource {
-        private let base: any BlockSource
-        private let count = Atomic<Int64>(0)
-        init(_ base: any BlockSource) { self.base = base }
-        var bytesRead: Int64 { count.load(ordering: .relaxed) }
-        var name: String { base.name }
-        var lengthInBytes: Int64 { base.lengthInBytes }
-        var logicalSectorSize: Int { base.logicalSectorSize }
-        var physicalSectorSize: Int { base.physicalSectorSize }
-        func extent(at offset: Int64) throws(BlockError) -> Extent { try base.extent(at: offset) }
-        func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
-            count.wrappingAdd(Int64(buffer.count), ordering: .relaxed)
-            try base.read(into: buffer, at: offset)
-        }
-    }
 
     /// Source disks, and a target that forgets.
     private struct Stage {

@@ -105,9 +105,9 @@ struct Qcow2ForgeryTests {
         #expect(throws: BlockError.self) { try decompress(frame(content, windowLog: 17)) }
     }
 
-    // MARK: Time
+    // MARK: Work
 
-    @Test(.timeLimit(.minutes(1))) func walksASharedL2TableOnce() throws {
+    @Test func walksASharedL2TableOnce() throws {
         // A disk of 32 Gi bytes, each L1 entry with the table that holds 64 clusters.
         var image = try ForgedImage()
         let entries = 32 << 30 / (Self.clusterSize * Self.clusterSize / 8)
@@ -118,15 +118,17 @@ struct Qcow2ForgeryTests {
         image.set(UInt32(entries), at: 36)
         image.set(UInt64(32 << 30), at: 24)
         var (repeated, hasOverlap) = (0, false)
-        try DiskImage.open(MemorySource(image.bytes), format: .qcow2).checkStructure { problem in
+        let source = CountingSource(MemorySource(image.bytes))
+        try DiskImage.open(source, format: .qcow2).checkStructure { problem in
             if problem.reason.contains("another one has") { repeated += 1 }
             if problem.reason.contains("overlap: \(entries) uses") { hasOverlap = true }
             return true
         }
         #expect(repeated == entries - 1 && hasOverlap)
+        #expect(source.bytesRead < 4 * source.lengthInBytes, "\(source.bytesRead) of \(source.lengthInBytes) bytes")
     }
 
-    @Test(.timeLimit(.minutes(1)), .enabled(if: Tool.isInstalled("qemu-img"), "qemu-utils is not installed"))
+    @Test(.enabled(if: Tool.isInstalled("qemu-img"), "qemu-utils is not installed"))
     func readsASharedRefcountBlockOnce() throws {
         let folder = try TemporaryFolder()
         let path = folder.file("image")
@@ -137,11 +139,13 @@ struct Qcow2ForgeryTests {
         // 2 MiB of entries, each a block of 16 Mi refcounts.
         for index in 0..<(2 << 20) / 8 { bytes.replaceSubrange(table + index * 8..<table + index * 8 + 8, with: block) }
         var problems = 0
-        try DiskImage.open(MemorySource(bytes), format: .qcow2).checkStructure { _ in
+        let source = CountingSource(MemorySource(bytes))
+        try DiskImage.open(source, format: .qcow2).checkStructure { _ in
             problems += 1
             return true
         }
         #expect(problems >= (2 << 20) / 8 - 1)
+        #expect(source.bytesRead < 4 * source.lengthInBytes, "\(source.bytesRead) of \(source.lengthInBytes) bytes")
     }
 
     @Test func refusesToCheckAFileOfImplausibleSize() throws {

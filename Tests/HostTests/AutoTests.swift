@@ -205,8 +205,7 @@ struct AutoTests {
 
     /// A server that dies in the middle and comes back not knowing its files: Tests/Fixtures/stale-target.
     @Test(
-        .enabled(if: Programs.isRoot && Tool.isInstalled("linux.uml", "ganesha.nfsd", "mount.nfs"), "no NFS to be had"),
-        .timeLimit(.minutes(15)))
+        .enabled(if: Programs.isRoot && Tool.isInstalled("linux.uml", "ganesha.nfsd", "mount.nfs"), "no NFS to be had"))
     func aTargetGoneStaleIsMountedAgain() throws {
         let folder = try TemporaryFolder(in: "/var/tmp")
         let disk = folder.file("disk.img")

@@ -16,7 +16,7 @@ struct DiscoveryTests {
     private func options(
         initiator: String = initiator, _ credentials: CHAPCredentials? = nil
     ) throws -> ISCSIOptions {
-        ISCSIOptions(initiator: try #require(ISCSIName(initiator)), credentials: credentials, timeout: 10)
+        ISCSIOptions(initiator: try #require(ISCSIName(initiator)), credentials: credentials, timeout: 60)
     }
     private func account(_ user: String, _ password: String) -> CHAPCredentials.Account {
         .init(user: user, password: Secret(password))

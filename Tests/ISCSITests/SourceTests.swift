@@ -29,11 +29,11 @@ struct ServedDisk {
     }
 
     func open(
-        port: UInt16? = nil, connections: Int = 1, patience: Double = 20, silence: Double = 10,
+        port: UInt16? = nil, connections: Int = 1, patience: Double = 300, silence: Double = 10,
         cancellation: CancellationFlag? = nil, onEvent: @escaping @Sendable (String) -> Void = { _ in }
     ) throws -> ISCSISource {
         var options = ISCSISource.Options(
-            session: ISCSIOptions(initiator: try #require(ISCSIName("iqn.2026-11.org.example:us")), timeout: 10),
+            session: ISCSIOptions(initiator: try #require(ISCSIName("iqn.2026-11.org.example:us")), timeout: 60),
             connections: connections, patience: patience, cancellation: cancellation, onEvent: onEvent)
         options.silence = silence
         return try ISCSISource(ISCSIURL("iscsi://127.0.0.1:\(port ?? server.port)/\(Self.name)/1"), options)
@@ -178,15 +178,10 @@ struct SourceTests {
             if $0.contains("stands again") { again.signal() }
         }
         proxy.refuse(true)
-        let clock = ContinuousClock()
-        let start = clock.now
         let problems = try disk.problems(reading: source)
-        #expect(clock.now - start < .seconds(8))
         #expect(problems.contains { $0.contains("cannot read iscsi://127.0.0.1") && $0.contains("no answer for 1 s") })
-        // Reads fail at once from then on, until the target is back.
-        let atOnce = clock.now
-        #expect(throws: BlockError.self) { try source.bytes(at: 20 << 20, count: 512) }
-        #expect(clock.now - atOnce < .seconds(1))
+        // Reads fail at once from then on, until the target is back: waited for each in turn, these would take hours.
+        for _ in 0..<10_000 { #expect(throws: BlockError.self) { try source.bytes(at: 20 << 20, count: 512) } }
         proxy.refuse(false)
         #expect(again.wait())
         #expect(try disk.problems(reading: source).isEmpty)
@@ -198,10 +193,7 @@ struct SourceTests {
         // The target lets itself be reached, and then never says anything.
         for _ in 0..<3 { proxy.add(.init(after: 0, .stall)) }
         let source = try disk.open(port: proxy.port, patience: 2, silence: 0.3)
-        let clock = ContinuousClock()
-        let start = clock.now
         #expect(try !disk.problems(reading: source).isEmpty)
-        #expect(clock.now - start < .seconds(10))
         #expect(proxy.connections > 1)
     }
 
@@ -209,7 +201,7 @@ struct SourceTests {
         let disk = try ServedDisk(Self.large)
         let proxy = try TCPProxy(to: disk.server.port, faults: [.init(after: 3_000_000, .close)])
         let again = try Event()
-        let source = try disk.open(port: proxy.port, patience: 2) { if $0.contains("stands again") { again.signal() } }
+        let source = try disk.open(port: proxy.port, patience: 8) { if $0.contains("stands again") { again.signal() } }
         try disk.server.removeUnit(1, 1)
         try disk.server.addUnit(1, 1, disk.file, ["scsi_sn=DISK2"])
         let problems = try disk.problems(reading: source)
@@ -236,9 +228,8 @@ struct SourceTests {
         let disk = try ServedDisk(Self.large)
         let proxy = try TCPProxy(to: disk.server.port, faults: [.init(after: 3_000_000, .stall)])
         let flag = CancellationFlag()
-        let source = try disk.open(port: proxy.port, patience: 60, silence: 30, cancellation: flag)
-        let clock = ContinuousClock()
-        let start = clock.now
+        // Hours, if they were waited for.
+        let source = try disk.open(port: proxy.port, patience: 36_000, silence: 36_000, cancellation: flag)
         try ParallelWork.run(threads: 2) { thread in
             if thread == 0 {
                 _ = try? disk.problems(reading: source)
@@ -247,14 +238,13 @@ struct SourceTests {
                 flag.cancel()
             }
         }
-        #expect(clock.now - start < .seconds(5))
         #expect(proxy.connections == 1)
     }
 
     @Test func saysWhatIsNoDisk() throws {
         let disk = try ServedDisk(Self.mixed)
         let options = ISCSISource.Options(
-            session: ISCSIOptions(initiator: try #require(ISCSIName("iqn.2026-11.org.example:us")), timeout: 10))
+            session: ISCSIOptions(initiator: try #require(ISCSIName("iqn.2026-11.org.example:us")), timeout: 60))
         let base = "iscsi://127.0.0.1:\(disk.server.port)/\(ServedDisk.name)"
         let controller = #expect(throws: ISCSIError.self) { try ISCSISource(ISCSIURL("\(base)/0"), options) }
         #expect(controller?.description.contains("not a disk's") == true)

@@ -29,7 +29,7 @@ public final class Event: Sendable {
     }
 
     /// Waits until it happens; false when it does not within `seconds`.
-    public func wait(seconds: Int = 60) -> Bool {
+    public func wait(seconds: Int = 300) -> Bool {
         var item = pollfd(fd: reading, events: Int16(POLLIN), revents: 0)
         var byte: UInt8 = 0
         return poll(&item, 1, Int32(seconds) * 1000) > 0 && read(reading, &byte, 1) == 1
