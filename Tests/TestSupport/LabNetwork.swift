@@ -11,6 +11,8 @@ internal import Synchronization
 public final class LabNetwork: Sendable {
     /// The servers' address, the only one in the network that is not a machine's.
     public static let address = "10.99.0.1"
+    /// The same in IPv6: nobody announces it, and nobody gives out addresses beside it.
+    public static let addressIPv6 = "fd00:99::1"
     /// The servers' address in the virtual network `vlan`.
     public static let vlanAddress = "10.99.20.1"
     /// Number of the virtual network behind `trunk`.
@@ -19,6 +21,8 @@ public final class LabNetwork: Sendable {
     public enum Port: String, Sendable {
         /// In the network of `address`.
         case plain = "tap,ifname=tap0,script=no,downscript=no"
+        /// In the same network, for a machine's second cable.
+        case second = "tap,ifname=tap2,script=no,downscript=no"
         /// Nothing but frames of `vlan` pass, with their tag.
         case trunk = "socket,udp=127.0.0.1:7001,localaddr=127.0.0.1:7002"
     }
@@ -91,8 +95,11 @@ public final class LabNetwork: Sendable {
         ip link set lo up
         ip link add br0 type bridge
         ip address add \(address)/24 dev br0
-        ip tuntap add tap0 mode tap
-        ip link set tap0 master br0 up
+        ip address add \(addressIPv6)/64 dev br0 nodad
+        for port in tap0 tap2; do
+            ip tuntap add $port mode tap
+            ip link set $port master br0 up
+        done
         ip link set br0 up
         ip tuntap add tap1 mode tap
         ip address add \(vlanAddress)/24 dev tap1

@@ -41,6 +41,41 @@ extension LiveLab.Complete {
             #expect(events.contains(CloneEvent.Kind.captureResumed.rawValue))
         }
 
+        /// Two cables, of which the one that carries everything is pulled; the server has its address in IPv6.
+        @Test func aBondOutlivesACable() throws {
+            let sources = try SourceDisks.samples(2, mebibytes: 160, content: 120)
+            let run = try LabRun()
+            let network = [
+                "ifname=lan0:\(LiveMachine.macAddress(0))", "ifname=lan1:\(LiveMachine.macAddress(1))",
+                "bond=bond0:lan0,lan1:mode=active-backup,miimon=100", "ip=[fd00:99::50]:::64::bond0:none",
+            ]
+            let target = "nfs://[\(LabNetwork.addressIPv6)]\(NFSServer.exportPath)"
+            var machine = try machine("bond over IPv6", sources)
+            machine.boot = .kernel(
+                try LiveSystem(),
+                arguments: network + LabRun.arguments(target: target, "free_space=keep", "bench=off"), root: .cd)
+            machine.ports = [.plain, .second]
+            let taps = ["tap0", "tap2"]
+            // What the network's bridge has learned: the port behind which the machine is.
+            func port() throws -> Int {
+                let neighbour = try run.network.output("ip", ["-6", "neighbour", "show", "fd00:99::50"])
+                let words = neighbour.split(whereSeparator: \.isWhitespace)
+                let place = try #require(words.firstIndex(of: "lladdr"), "\(neighbour)")
+                let table = try run.network.output("bridge", ["fdb", "show", "br", "br0"])
+                let entry = table.split(separator: "\n").first { $0.hasPrefix("\(words[place + 1]) dev tap") }
+                let name = try #require(entry, "\(neighbour)\(table)").split(separator: " ")[2]
+                return try #require(taps.firstIndex { $0 == name })
+            }
+            try run.clone(machine, sources) { running in
+                try waitForData(run, mebibytes: 48)
+                let pulled = try port()
+                try running.unplug(pulled)
+                try waitForData(run, mebibytes: 112)
+                #expect(try port() == 1 - pulled)
+            }
+            try run.verifiedClone().expectContent(of: zip(["LABD0", "LABD1"], sources.disks).map { ($0, $1.path) })
+        }
+
         /// In the measurement before the copy, and in the copy.
         @Test(arguments: [true, false])
         func aServerThatGoesAndComesBackIsWaitedFor(measured: Bool) throws {

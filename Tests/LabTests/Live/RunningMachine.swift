@@ -37,6 +37,9 @@ final class RunningMachine: Sendable {
         try console.expectEnd(within: 60)
     }
 
+    /// Pulls the cable out of the network interface in port number `number`: it has no link any more.
+    func unplug(_ number: Int) throws { try monitor.execute("set_link", "\"name\": \"net\(number)\", \"up\": false") }
+
     /// Waits until an unattended run is over, and returns its exit code.
     func unattendedExit(within seconds: Int) throws -> Int32? {
         let line = try console.expect("coldclone auto: exit ", within: seconds, wholeLine: true)
