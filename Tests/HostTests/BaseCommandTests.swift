@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
+internal import BlockIO
 internal import TestSupport
 internal import Testing
 
@@ -70,5 +71,41 @@ struct BaseCommandTests {
         let result = try Programs.capture([disk], target: try folder.folder("target"), options)
         #expect(result.status == status && result.errors.contains(words), "\(result.errors)")
         #expect(try Tool.output("ls", [folder.file("target")]).isEmpty)
+    }
+
+    /// A server that shares storage, and one that can only copy by itself: Tests/Fixtures/sharing-target.
+    @Test(
+        .enabled(
+            if: Programs.isRoot && UMLMachine.isAvailable && Tool.isInstalled("rpc.nfsd", "mount.nfs"),
+            "no NFS 4.2 to be had"),
+        arguments: [("xfs", "CLONE"), ("ext4", "COPY")])
+    func nothingTravelsTwiceOverNFS(fileSystem: String, operation: String) throws {
+        let folder = try TemporaryFolder(in: "/var/tmp")
+        let disk = folder.file("disk")
+        try Tool.output("dd", ["if=/dev/urandom", "of=\(disk)", "bs=1M", "count=150"])
+        try Tool.output("truncate", ["-s", "200M", disk])
+        let console = try UMLMachine.run(
+            "\(Fixtures.folder)/sharing-target", [Programs.agent, Programs.receiver, folder.path, fileSystem])
+        func text(_ name: String) throws -> String { try SmallFile.text(folder.file(name), limit: 1 << 20) }
+        try #require(
+            Folder.exists(folder.file("complete")), "\(console.suffix(2000))\((try? text("log")) ?? "")")
+
+        // All but the one MiB that changed, each by an operation of its own.
+        let report = try text("second.json")
+        #expect(report.contains("\"bytes_equal_to_base\":\(149 << 20)"), "\(report)")
+        // What the second capture added to an operation's line: 1 is how often, 4 the bytes sent.
+        func count(_ name: String, _ column: Int) throws -> Int {
+            func value(_ file: String) throws -> Int {
+                let lines = try text(file).split(separator: "\n").map { $0.split { $0 == " " || $0 == "\t" } }
+                let line = try #require(lines.first { $0.first == "\(name):" })
+                return try #require(Int(line[column]))
+            }
+            return try value("after") - value("before")
+        }
+        #expect(try count(operation, 1) == 149)
+        #expect(try count("WRITE", 4) < 4 << 20)
+        func used(_ file: String) throws -> Int { try #require(Int(try text(file).filter(\.isNumber))) }
+        let growth = try used("used.after") - used("used.before")
+        #expect(operation == "CLONE" ? growth < 8 : growth >= 149, "\(growth) MiB")
     }
 }

@@ -17,7 +17,7 @@ public enum Fixtures {
     public static func storage() throws -> String { try storageFolder.get() }
 
     private static let storageFolder = Result<String, any Error> {
-        try made(by: "storage-fixtures", and: [], in: "storage") { script, path in
+        try made(by: "storage-fixtures", and: ["uml.sh"], in: "storage") { script, path in
             let console = try UMLMachine.run(script, [path])
             if !Folder.exists("\(path)/complete") {
                 throw ToolError("\(script) failed:\n\(console.suffix(4000))")
@@ -45,7 +45,7 @@ public enum Fixtures {
     public static func sourceSystems() throws -> String { try sourceSystemsFolder.get() }
 
     private static let sourceSystemsFolder = Result<String, any Error> {
-        try made(by: "source-systems", and: ["source-root"], in: "systems") { script, path in
+        try made(by: "source-systems", and: ["source-root", "uml.sh"], in: "systems") { script, path in
             try Tool.output("\(folder)/source-root", [path])
             let console = try UMLMachine.run(script, [path])
             if !Folder.exists("\(path)/complete") {
