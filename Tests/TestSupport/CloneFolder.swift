@@ -87,6 +87,26 @@ public final class CloneFolder: Sendable {
 }
 
 extension CloneFolder {
+    /// Writes a clone of a disk of zeros, of any `length` in bytes: its image is one hole.
+    public convenience init(emptyDisk name: String, length: Int64) throws {
+        try self.init([CloneDisk(name: name, content: [])])
+        try setLength("\(name).raw", to: length)
+        let header = ChunkFileHeader(
+            cloneUUID: UUIDText.bytes(manifest.cloneUuid) ?? [], diskLength: length, dataChunks: 0, lostChunks: 0,
+            contentDigest: ContentDigest(diskLength: length).finish())
+        let file = header.encoded() + [UInt8](repeating: 0, count: header.mapLength)
+        try replace("\(name).chunks", with: file)
+        try reseal {
+            $0.disks[0].lengthInBytes = length
+            $0.disks[0].contentDigest = header.contentDigest
+            $0.disks[0].image.lengthInBytes = length
+            $0.disks[0].chunks.lengthInBytes = Int64(file.count)
+            $0.disks[0].chunks.digest = Digest(of: file)
+            $0.disks[0].chunks.zero = header.chunkCount
+            $0.disks[0].bytes.read = length
+        }
+    }
+
     /// Returns the content of `file`.
     public func bytes(_ file: String) throws -> [UInt8] { try SmallFile.read("\(path)/\(file)", limit: 1 << 30) }
 
