@@ -71,9 +71,7 @@ struct LabMachine: Sendable {
     /// The job starts in an empty folder, all of which is handed back: some megabytes at most, through a serial port.
     /// The agent is `coldclone` in its PATH; disks are linked as `/dev/lab/<serial number>`; `files` are put at the
     /// given absolute paths.
-    func run(
-        _ job: String, files: [String: String] = [:], in network: LabNetwork? = nil, timeoutInSeconds: Int = 240
-    ) throws -> Outcome {
+    func run(_ job: String, files: [String: String] = [:], in network: LabNetwork? = nil) throws -> Outcome {
         let scratch = try TemporaryFolder(in: TemporaryFolder.parentOnDisk ?? "/tmp")
         let kernel = try Fixtures.labKernel()
         try makeInitramfs(of: job, with: files, base: "\(kernel)/base.cpio", in: scratch)
@@ -81,7 +79,7 @@ struct LabMachine: Sendable {
         let result = try run(
             "timeout",
             [
-                "--kill-after=5", "\(timeoutInSeconds)", "qemu-system-x86_64", "-machine", "q35,hpet=off,sata=off",
+                "--kill-after=5", "30m", "qemu-system-x86_64", "-machine", "q35,hpet=off,sata=off",
                 "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "1", "-m", "\(memoryInMiB)", "-nodefaults",
                 "-no-user-config", "-display", "none", "-no-reboot",
                 "-smbios",

@@ -54,7 +54,7 @@ public final class LabNetwork: Sendable {
                 scratch.file("life"),
             ])
         var item = pollfd(fd: pipe, events: Int16(POLLIN), revents: 0)
-        guard poll(&item, 1, 30_000) == 1 else {
+        guard poll(&item, 1, 300_000) == 1 else {
             holder.send(SIGKILL)
             throw ToolError("the lab's network does not come up: \(try holder.wait().errors)")
         }

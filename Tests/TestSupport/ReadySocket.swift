@@ -29,7 +29,7 @@ public final class ReadySocket {
     public func wait() -> Bool {
         var item = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         var text = [UInt8](repeating: 0, count: 4096)
-        while poll(&item, 1, 30_000) > 0 {
+        while poll(&item, 1, 300_000) > 0 {
             let count = recv(descriptor, &text, text.count, 0)
             guard count > 0 else { return false }
             if String(decoding: text[..<count], as: UTF8.self).contains("READY=1") { return true }

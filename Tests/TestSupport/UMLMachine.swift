@@ -12,10 +12,10 @@ public enum UMLMachine {
 
     /// Boots with `script` as init, waits until it powers off, and returns what came on the console.
     ///
-    /// A machine that takes longer than `timeoutInSeconds` is killed with its processes. Exit status says nothing:
+    /// A machine that takes longer than half an hour is killed with its processes. Exit status says nothing:
     /// a script tells of its success by what it leaves.
     public static func run(
-        _ script: String, _ arguments: [String] = [], memoryInMiB: Int = 768, timeoutInSeconds: Int = 900
+        _ script: String, _ arguments: [String] = [], memoryInMiB: Int = 768
     ) throws -> String {
         let words = [script] + arguments
         guard words.allSatisfy({ !$0.contains { $0.isWhitespace || $0 == "," } }) else {
@@ -24,12 +24,12 @@ public enum UMLMachine {
         let result = try Tool.run(
             "timeout",
             [
-                "--kill-after=5", "\(timeoutInSeconds)", "env", "TMPDIR=\(memoryFolder(memoryInMiB))", "linux.uml",
+                "--kill-after=5", "30m", "env", "TMPDIR=\(memoryFolder(memoryInMiB))", "linux.uml",
                 "mem=\(memoryInMiB)M", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "init=\(script)",
                 "con0=null,fd:1", "con=null", "--",
             ] + arguments)
         guard result.status != 124, result.status != 128 + SIGKILL else {
-            throw ToolError("\(script): still running after \(timeoutInSeconds) s\n\(result.output.suffix(4000))")
+            throw ToolError("\(script): still running after half an hour\n\(result.output.suffix(4000))")
         }
         return result.output
     }

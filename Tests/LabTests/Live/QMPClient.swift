@@ -12,14 +12,14 @@ final class QMPClient: Sendable {
 
     init(_ stream: UnixStream) throws {
         self.stream = stream
-        _ = try line(containing: "\"QMP\"", within: 60)
+        _ = try line(containing: "\"QMP\"", within: 300)
         try execute("qmp_capabilities")
     }
 
     /// Carries out a command, whose arguments are JSON members.
     func execute(_ command: String, _ arguments: String = "") throws {
         try send(command, arguments)
-        let answer = try line(containing: "\"return\"", or: "\"error\"", within: 60)
+        let answer = try line(containing: "\"return\"", or: "\"error\"", within: 300)
         guard !answer.contains("\"error\"") else { throw ToolError("\(command): \(answer)") }
     }
 

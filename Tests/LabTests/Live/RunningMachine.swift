@@ -34,7 +34,7 @@ final class RunningMachine: Sendable {
     /// Cuts its power.
     func cutPower() throws {
         try monitor.quit()
-        try console.expectEnd(within: 60)
+        try console.expectEnd(within: 300)
     }
 
     /// Pulls the cable out of the network interface in port number `number`: it has no link any more.
@@ -47,7 +47,7 @@ final class RunningMachine: Sendable {
     }
 
     /// Waits until it has switched itself off.
-    func expectEnd(within seconds: Int = 180) throws { try console.expectEnd(within: seconds) }
+    func expectEnd(within seconds: Int = 600) throws { try console.expectEnd(within: seconds) }
 
     /// Waits for the shell on the serial console that follows the agent's report.
     func shell(within seconds: Int) throws -> LiveShell {
@@ -55,7 +55,7 @@ final class RunningMachine: Sendable {
         // One without a prompt, an echo or news of jobs: all it prints is what a command prints.
         // What is typed before it reads would be lost to the terminal's change of modes.
         try console.type("exec env PS1=lab''shell bash --norc --noprofile --noediting\r")
-        try console.expect("labshell", within: 120)
+        try console.expect("labshell", within: 300)
         try console.type("stty -echo; set +m; PS1=\r")
         let shell = LiveShell(console: console)
         try shell.output("true")

@@ -71,7 +71,7 @@ final class SerialConsole: Sendable {
     }
 
     /// Runs a command in the shell that waits for one, and returns its exit status and what it printed.
-    func run(_ command: String, within seconds: Int = 120) throws -> (status: Int32?, output: String) {
+    func run(_ command: String, within seconds: Int = 300) throws -> (status: Int32?, output: String) {
         let number = shared.state.withLock { state in
             state.commands += 1
             return state.commands

@@ -12,7 +12,7 @@ final class UnixStream: Sendable {
     /// Connects to the socket at `path`, which a program that was just started is still to make.
     ///
     /// inotify(7) tells when it comes.
-    init(_ path: String, within seconds: Int = 60) throws {
+    init(_ path: String, within seconds: Int = 300) throws {
         let parent = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
         let watch = inotify_init1(Int32(IN_CLOEXEC))
         defer { close(watch) }
