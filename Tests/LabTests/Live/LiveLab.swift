@@ -12,7 +12,7 @@ internal import Testing
     .enabled(if: LiveSystem.isBuilt, "there is no ISO: image-build/iso makes it, or COLDCLONE_ISO names it"),
     .enabled(if: LiveMachine.isAvailable, "QEMU, OVMF, ganesha, dnsmasq or root's privileges are missing"))
 enum LiveLab {
-    /// What takes hours: Tests/run leaves it out by name, so that nothing is called skipped.
+    /// What takes most of an hour: Tests/run leaves it out by name, so that nothing is called skipped.
     @Suite(.enabled(if: LiveLab.isComplete, "COLDCLONE_LAB_ALL is not set: see Tests/run --lab-all"))
     enum Complete {}
 
