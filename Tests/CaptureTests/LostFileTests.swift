@@ -57,7 +57,10 @@ struct LostFileTests {
         }
         var options = CaptureOptions(format: .raw)
         options.retries = 0
+        let clock = ContinuousClock()
+        let start = clock.now
         let outcome = try CaptureRun(folder, options).capture(disks: [captured])
+        #expect(clock.now - start < .seconds(60))
         #expect(source.bytesRead < 4 * source.lengthInBytes, "\(source.bytesRead) of \(source.lengthInBytes) bytes")
         let state = outcome.manifest.state
         #expect(

@@ -302,10 +302,13 @@ struct ISCSICommandTests {
         let tool = try RunningTool(
             Programs.agent, ["capture", url(proxy.port), "--target", "dir:\(target)", "--name", "host"])
         #expect(proxy.waitForStrike())
+        let clock = ContinuousClock()
+        let start = clock.now
         tool.send(SIGINT)
         let stopped = try tool.wait()
         #expect(stopped.status == 130, "\(stopped.errors)")
         #expect(stopped.errors.contains("--resume"))
+        #expect(clock.now - start < .seconds(10))
         // Nobody waited until the target was given up.
         #expect(proxy.connections == 1)
         let clone = try Programs.clone(in: target)
@@ -324,6 +327,8 @@ struct ISCSICommandTests {
             ready.replaceSubrange(44..<48, with: [0xff, 0xff, 0xff, 0xff])
             return Array([[UInt8]](repeating: ready, count: 4).joined())
         }
+        let clock = ContinuousClock()
+        let start = clock.now
         let result = try Tool.run(
             "/usr/bin/time",
             ["-f", "%M", Programs.agent, "iscsi", "luns", "127.0.0.1:\(target.server.port)", Self.fake])
@@ -336,6 +341,7 @@ struct ISCSICommandTests {
             }, "\(result.errors)")
         let kibibytes = try #require(lines.last.flatMap { Int($0) })
         #expect(kibibytes < 100 << 10, "\(kibibytes) KiB")
+        #expect(clock.now - start < .seconds(10))
     }
 
     private static let fake = "iqn.2026-11.org.example:fake"

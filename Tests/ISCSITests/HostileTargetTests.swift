@@ -113,7 +113,10 @@ struct HostileTargetTests {
     @Test(arguments: opening)
     func openingFails(_ bent: Case) throws {
         let target = try FakeTarget(bent.bend)
+        let clock = ContinuousClock()
+        let start = clock.now
         let error = #expect(throws: ISCSIError.self) { try Self.open(target, timeout: Self.seconds) }
+        #expect(clock.now - start < .seconds(10))
         #expect(error?.description.hasPrefix("cannot ") == true)
     }
 
@@ -201,7 +204,10 @@ struct HostileTargetTests {
     @Test(arguments: reading)
     func readingFails(_ bent: Case) throws {
         try Self.open(FakeTarget(bent.bend)) { source throws in
+            let clock = ContinuousClock()
+            let start = clock.now
             let error = #expect(throws: BlockError.self) { try Self.readsRight(source) }
+            #expect(clock.now - start < .seconds(10))
             #expect(error?.description.hasPrefix("cannot read iscsi://127.0.0.1") == true)
             #expect(error?.description.contains("Connection refused") == false)
         }
@@ -248,6 +254,8 @@ struct HostileTargetTests {
             while true {
                 let seed = next.add(1, ordering: .relaxed).oldValue
                 guard seed < count else { return }
+                let clock = ContinuousClock()
+                let start = clock.now
                 do {
                     let answers = Counter()
                     let target = try FakeTarget { request, answer in
@@ -267,6 +275,7 @@ struct HostileTargetTests {
                 } catch {
                     failures.add(1, ordering: .relaxed)
                 }
+                if clock.now - start > .seconds(10) { wrong.withLock { $0.append("seed \(seed): too long") } }
             }
         }
         #expect(wrong.withLock { $0 } == [])
