@@ -15,9 +15,19 @@ internal import Testing
         let folder = try TemporaryFolder()
         let path = try SampleContent.write(SampleContent.bytes(.random, length: 30 << 20), to: folder.file("disk.img"))
         let (throughput, sample) = try measurement.read(CaptureDisk(name: "disk", source: FileSource(path)))
-        #expect(throughput.bytes >= 3 << 20 && throughput.bytes <= 30 << 20)
+        #expect(throughput.bytes > 3 << 20 && throughput.bytes <= 30 << 20)
         #expect(try #require(throughput.bytesPerSecond) > 0)
         #expect(sample.count >= 3 << 20 && sample.count <= 32 << 20)
+    }
+
+    /// Its time over before it has begun, as on a machine that is busy with other things: a rate comes of it all the same.
+    @Test func readsOnceHoweverLate() throws {
+        let folder = try TemporaryFolder()
+        let path = try SampleContent.write(SampleContent.bytes(.random, length: 30 << 20), to: folder.file("disk.img"))
+        let disk = CaptureDisk(name: "disk", source: try FileSource(path))
+        let (throughput, sample) = try ThroughputMeasurement(timeLimit: .zero).read(disk)
+        #expect(throughput.bytes >= 3 << 20 && throughput.bytesPerSecond != nil)
+        #expect(!sample.isEmpty)
     }
 
     @Test func namesWhatCannotBeRead() throws {
