@@ -2,6 +2,7 @@
 
 internal import BlockIO
 internal import DiskLayout
+internal import SystemPackage
 internal import TestSupport
 internal import Testing
 
@@ -144,7 +145,7 @@ struct ContentProbeTests {
         for length in [Int64(0), 1, 511, 512, 4096, 65_536, 1 << 20, 1 << 50] {
             #expect(try ContentProbe.read(TestDisk(length: length), isWholeDisk: true).isEmpty)
         }
-        let faulty = UnreadableSource(base: TestDisk(length: 1 << 20), range: 4096..<4097)
+        let faulty = FaultySource(TestDisk(length: 1 << 20), FaultPlan(.init(.read, in: 4096..<4097, .fail(.ioError))))
         #expect(throws: BlockError.self) { try ContentProbe.read(faulty, isWholeDisk: true) }
     }
 

@@ -2,6 +2,7 @@
 
 internal import BlockIO
 internal import DiskLayout
+internal import SystemPackage
 internal import TestSupport
 internal import Testing
 
@@ -120,9 +121,11 @@ struct StorageLayoutTests {
 
     @Test func unreadableDisksStopNothing() throws {
         let good = TestDisk(length: Self.length, [(0, Self.whole), (1 << 20 + 1024, Self.ext2())])
-        let dead = UnreadableSource(base: good, range: 0..<Self.length)
-        let noStart = UnreadableSource(base: good, range: 0..<512)
-        let noEnd = UnreadableSource(base: good, range: Self.length - 65_536..<Self.length)
+        func broken(_ range: Range<Int64>) -> FaultySource {
+            FaultySource(good, FaultPlan(.init(.read, in: range, .fail(.ioError))))
+        }
+        let (dead, noStart) = (broken(0..<Self.length), broken(0..<512))
+        let noEnd = broken(Self.length - 65_536..<Self.length)
         let names = ["dead", "start", "end", "good"]
         let sources: [any BlockSource] = [dead, noStart, noEnd, good]
         let layout = try StorageLayout.read(zip(names, sources).map { Named($0, $1) })
