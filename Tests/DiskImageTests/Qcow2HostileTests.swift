@@ -23,13 +23,23 @@ struct Qcow2HostileTests {
         for length in lengths { try exercise(MemorySource(Array(image[..<length]))) }
     }
 
-    /// The writer leaves its tables at the end: an image of 64 KiB, cut at each of their bytes.
-    @Test func survivesTruncationAtEachByteOfItsTables() throws {
+    /// A small image, cut at each of its bytes, and with each of them inverted.
+    @Test(arguments: [ImageCompression.none, .zlib, .zstd])
+    func survivesDamageOfEachByte(compression: ImageCompression) throws {
         let folder = try TemporaryFolder()
-        let content = SampleContent.bytes(.random, length: 64 << 10)
-        try ImageMaker.write(content, to: folder.file("disk"), .init(clusterSize: 512))
+        // Content that compresses, content that does not, and zeros.
+        let content =
+            [[UInt8]](repeating: Array(0...255), count: 12).joined() + SampleContent.bytes(.random, length: 3000)
+            + [UInt8](repeating: 0, count: 4096)
+        try ImageMaker.write(
+            Array(content), to: folder.file("disk"), .init(clusterSize: 512, compression: compression))
         let image = try SmallFile.read(folder.file("disk"), limit: 1 << 20)
-        for length in max(image.count - 4096, 0)..<image.count { try exercise(MemorySource(Array(image[..<length]))) }
+        for place in image.indices {
+            try exercise(MemorySource(Array(image[..<place])), "cut at \(place)")
+            var damaged = image
+            damaged[place] ^= 0xff
+            try exercise(MemorySource(damaged), "byte \(place) inverted")
+        }
     }
 
     @Test(arguments: [ImageCompression.none, .zlib, .zstd])
