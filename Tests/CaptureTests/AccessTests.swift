@@ -12,7 +12,7 @@ internal import Verification
 /// Sources that are read in their own way: large requests, few at a time, in order; the clone is the same.
 @Suite struct AccessTests {
     /// What was asked of a source, in the order it was asked for.
-    private final class Watched: BlockSource {
+    private final class Watched: SourceWrapper {
         let base: any BlockSource
         /// How many reads of the middle wait for each other, the first time; 1 for none.
         let company: Int
@@ -23,10 +23,6 @@ internal import Verification
             self.company = company
         }
 
-        var name: String { base.name }
-        var lengthInBytes: Int64 { base.lengthInBytes }
-        var logicalSectorSize: Int { 512 }
-        var physicalSectorSize: Int { 512 }
         var seen: (offsets: [Int64], longest: Int, most: Int) { state.change { ($0.offsets, $0.longest, $0.most) } }
 
         func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {

@@ -197,14 +197,9 @@ internal import Verification
 }
 
 /// A source of other sectors than its base.
-struct SectorSource: BlockSource {
+struct SectorSource: SourceWrapper {
     var base: any BlockSource
     var logicalSectorSize: Int
     var physicalSectorSize: Int { logicalSectorSize }
-    var name: String { base.name }
-    var lengthInBytes: Int64 { base.lengthInBytes }
     func extent(at offset: Int64) throws(BlockError) -> Extent { try base.extent(at: offset) }
-    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
-        try base.read(into: buffer, at: offset)
-    }
 }

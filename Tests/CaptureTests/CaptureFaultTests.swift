@@ -116,15 +116,10 @@ struct CaptureFaultTests {
 }
 
 /// A source that asks to stop when a place is read.
-private struct CancellingSource: BlockSource {
+private struct CancellingSource: SourceWrapper {
     var base: any BlockSource
     var at: Int64
     var cancellation: CancellationFlag
-
-    var name: String { base.name }
-    var lengthInBytes: Int64 { base.lengthInBytes }
-    var logicalSectorSize: Int { base.logicalSectorSize }
-    var physicalSectorSize: Int { base.physicalSectorSize }
 
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
         if offset <= at, at < offset + Int64(buffer.count) { cancellation.cancel() }

@@ -52,13 +52,6 @@ struct FreeSpaceTests {
 }
 
 /// A file whose holes are not told: everything in it would be read, as from a device.
-private struct WithoutHoles: BlockSource {
-    let base: FileSource
-    var name: String { base.name }
-    var lengthInBytes: Int64 { base.lengthInBytes }
-    var logicalSectorSize: Int { base.logicalSectorSize }
-    var physicalSectorSize: Int { base.physicalSectorSize }
-    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
-        try base.read(into: buffer, at: offset)
-    }
+struct WithoutHoles: SourceWrapper {
+    let base: any BlockSource
 }

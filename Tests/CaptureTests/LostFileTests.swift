@@ -48,7 +48,7 @@ struct LostFileTests {
     /// Captures with `bad` places, free space left out or not, and expects a map that ddrescuelog takes.
     private func capture(_ bad: Range<Int64>, skipping: Bool = true) throws -> (DiskRecord, CloneState) {
         let plan = FaultPlan(.init(.read, in: bad, .fail(.ioError)))
-        let source = CountingSource(FaultySource(WithoutHolesToTell(base: try FileSource(disk)), plan))
+        let source = CountingSource(FaultySource(WithoutHoles(base: try FileSource(disk)), plan))
         var captured = CaptureDisk(name: "sda", source: source)
         if skipping {
             let survey = try AllocationSurvey.read([source])
@@ -152,17 +152,5 @@ struct LostFileTests {
         let place = isLast ? large.length - (100 << 20) : 0
         let (record, state) = try large.capture(place..<place + 100 << 20, skipping: false)
         #expect(state == .degraded && record.unreadable == [ByteRange(offset: place, length: 100 << 20)])
-    }
-}
-
-/// A file whose holes are not told, as a device tells none.
-private struct WithoutHolesToTell: BlockSource {
-    let base: FileSource
-    var name: String { base.name }
-    var lengthInBytes: Int64 { base.lengthInBytes }
-    var logicalSectorSize: Int { base.logicalSectorSize }
-    var physicalSectorSize: Int { base.physicalSectorSize }
-    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
-        try base.read(into: buffer, at: offset)
     }
 }

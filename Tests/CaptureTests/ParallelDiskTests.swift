@@ -145,14 +145,10 @@ private final class Meeting: Sendable {
     }
 }
 
-private struct MeetingSource: BlockSource {
-    let base: FileSource
+private struct MeetingSource: SourceWrapper {
+    let base: any BlockSource
     let index: Int
     let meeting: Meeting
-    var name: String { base.name }
-    var lengthInBytes: Int64 { base.lengthInBytes }
-    var logicalSectorSize: Int { base.logicalSectorSize }
-    var physicalSectorSize: Int { base.physicalSectorSize }
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
         meeting.attend(index)
         try base.read(into: buffer, at: offset)
@@ -160,13 +156,9 @@ private struct MeetingSource: BlockSource {
 }
 
 /// Tells when it is read for the first time.
-private struct TellingSource: BlockSource {
-    let base: FileSource
+private struct TellingSource: SourceWrapper {
+    let base: any BlockSource
     let begun: Event
-    var name: String { base.name }
-    var lengthInBytes: Int64 { base.lengthInBytes }
-    var logicalSectorSize: Int { base.logicalSectorSize }
-    var physicalSectorSize: Int { base.physicalSectorSize }
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
         begun.signal()
         try base.read(into: buffer, at: offset)

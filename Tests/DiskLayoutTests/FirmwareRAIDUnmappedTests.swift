@@ -11,13 +11,10 @@ internal import Testing
 @Suite(.enabled(if: UMLMachine.isAvailable && Tool.isInstalled("mdadm", "lvs"), "user-mode-linux is not installed"))
 struct FirmwareRAIDUnmappedTests {
     /// A member with some of its bytes changed.
-    private struct Changed: BlockSource {
+    private struct Changed: SourceWrapper {
         let name: String
-        let base: FileSource
+        let base: any BlockSource
         var patches: [(offset: Int64, bytes: [UInt8])] = []
-        var lengthInBytes: Int64 { base.lengthInBytes }
-        var logicalSectorSize: Int { base.logicalSectorSize }
-        var physicalSectorSize: Int { base.physicalSectorSize }
 
         func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
             try base.read(into: buffer, at: offset)

@@ -198,7 +198,7 @@ struct LVMTextTests {
     }
 
     @Test func copiesThatDisagreeAreNamed() throws {
-        func named(_ name: String, _ text: [UInt8]) -> any BlockSource { NamedDisk(name: name, base: Self.disk(text)) }
+        func named(_ name: String, _ text: [UInt8]) -> any BlockSource { Named(name, Self.disk(text)) }
         let old = Self.group([("a", [Self.linear("pv0", 0)])])
         let new = Array(String(decoding: Self.sample, as: UTF8.self).replacing("seqno = 3", with: "seqno = 4").utf8)
         let layout = try StorageLayout.read([named("one", old), named("two", new)])
@@ -208,16 +208,5 @@ struct LVMTextTests {
         #expect(group.findings.contains { $0.contains("is found on one, two") })
         let same = try #require(try StorageLayout.read([named("one", old), named("two", Self.sample)]).groups.first)
         #expect(same.group.findings.contains("two has other metadata of the same number 3"))
-    }
-}
-
-private struct NamedDisk: BlockSource {
-    let name: String
-    let base: TestDisk
-    var lengthInBytes: Int64 { base.lengthInBytes }
-    var logicalSectorSize: Int { base.logicalSectorSize }
-    var physicalSectorSize: Int { base.physicalSectorSize }
-    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
-        try base.read(into: buffer, at: offset)
     }
 }

@@ -148,16 +148,11 @@ struct SoftwareRAIDOracleTests {
 }
 
 /// A source of 4096-byte sectors.
-struct Sectored: BlockSource {
-    let base: FileSource
-    var name: String { base.name }
-    var lengthInBytes: Int64 { base.lengthInBytes }
+struct Sectored: SourceWrapper {
+    let base: any BlockSource
     var logicalSectorSize: Int { 4096 }
     var physicalSectorSize: Int { 4096 }
     var filePlace: FilePlace? { base.filePlace }
-    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
-        try base.read(into: buffer, at: offset)
-    }
 }
 
 /// The whole content of a source.

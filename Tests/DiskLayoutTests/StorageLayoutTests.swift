@@ -211,21 +211,13 @@ struct StorageLayoutTests {
 }
 
 /// A disk under another name.
-struct Named: BlockSource {
+struct Named: SourceWrapper {
     let name: String
     let base: any BlockSource
 
     init(_ name: String, _ base: any BlockSource) {
         self.name = name
         self.base = base
-    }
-
-    var lengthInBytes: Int64 { base.lengthInBytes }
-    var logicalSectorSize: Int { base.logicalSectorSize }
-    var physicalSectorSize: Int { base.physicalSectorSize }
-
-    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
-        try base.read(into: buffer, at: offset)
     }
 }
 

@@ -5,8 +5,9 @@ internal import Synchronization
 
 /// Counts what is read of a source, which is no file to its readers: work, not time, is what a busy machine does not
 /// change.
-public final class CountingSource: BlockSource {
-    private let base: any BlockSource
+public final class CountingSource: SourceWrapper {
+    /// The source that is read.
+    public let base: any BlockSource
     private let count = Atomic<Int64>(0)
 
     /// Puts the counter before `base`.
@@ -14,14 +15,6 @@ public final class CountingSource: BlockSource {
 
     /// Bytes asked for so far, those that could not be read with them.
     public var bytesRead: Int64 { count.load(ordering: .relaxed) }
-    /// What messages call it: the base's name.
-    public var name: String { base.name }
-    /// Length in bytes.
-    public var lengthInBytes: Int64 { base.lengthInBytes }
-    /// Smallest addressable unit in bytes.
-    public var logicalSectorSize: Int { base.logicalSectorSize }
-    /// Sector size of the medium in bytes.
-    public var physicalSectorSize: Int { base.physicalSectorSize }
 
     /// Returns the base's extent, which is not counted.
     public func extent(at offset: Int64) throws(BlockError) -> Extent { try base.extent(at: offset) }

@@ -71,8 +71,9 @@ public final class FaultPlan: Sendable {
 }
 
 /// A source with faults.
-public struct FaultySource: BlockSource {
-    private let base: any BlockSource
+public struct FaultySource: SourceWrapper {
+    /// The source that is read.
+    public let base: any BlockSource
     private let plan: FaultPlan
 
     /// Puts `plan` before `base`.
@@ -80,15 +81,6 @@ public struct FaultySource: BlockSource {
         self.base = base
         self.plan = plan
     }
-
-    /// What messages call it: the path.
-    public var name: String { base.name }
-    /// Length in bytes.
-    public var lengthInBytes: Int64 { base.lengthInBytes }
-    /// Smallest addressable unit in bytes.
-    public var logicalSectorSize: Int { base.logicalSectorSize }
-    /// Sector size of the medium in bytes.
-    public var physicalSectorSize: Int { base.physicalSectorSize }
 
     /// Returns the extent that begins at `offset`; see `BlockSource`.
     public func extent(at offset: Int64) throws(BlockError) -> Extent { try base.extent(at: offset) }
