@@ -9,9 +9,9 @@ internal import Synchronization
 /// process namespace. They go with the process that holds them, whatever is in them, and that process goes with the
 /// test's own, however that ends. Before, the servers end, the last made first. unshare(1), nsenter(1).
 public final class LabNetwork: Sendable {
-    /// The servers' address, the only one in the network that is not a machine's.
+    /// The servers' address; all others in its network are machines'.
     public static let address = "10.99.0.1"
-    /// The same in IPv6: nobody announces it, and nobody gives out addresses beside it.
+    /// The servers' address in IPv6; a machine gives itself its own, as nobody gives out any.
     public static let addressIPv6 = "fd00:99::1"
     /// The servers' address in the virtual network `vlan`.
     public static let vlanAddress = "10.99.20.1"

@@ -45,9 +45,10 @@ extension LiveLab.Complete {
         @Test func aBondOutlivesACable() throws {
             let sources = try SourceDisks.samples(2, mebibytes: 160, content: 120)
             let run = try LabRun()
+            let address = "fd00:99::50"
             let network = [
                 "ifname=lan0:\(LiveMachine.macAddress(0))", "ifname=lan1:\(LiveMachine.macAddress(1))",
-                "bond=bond0:lan0,lan1:mode=active-backup,miimon=100", "ip=[fd00:99::50]:::64::bond0:none",
+                "bond=bond0:lan0,lan1:mode=active-backup,miimon=100", "ip=[\(address)]:::64::bond0:none",
             ]
             let target = "nfs://[\(LabNetwork.addressIPv6)]\(NFSServer.exportPath)"
             var machine = try machine("bond over IPv6", sources)
@@ -58,7 +59,7 @@ extension LiveLab.Complete {
             let taps = ["tap0", "tap2"]
             // What the network's bridge has learned: the port behind which the machine is.
             func port() throws -> Int {
-                let neighbour = try run.network.output("ip", ["-6", "neighbour", "show", "fd00:99::50"])
+                let neighbour = try run.network.output("ip", ["-6", "neighbour", "show", address])
                 let words = neighbour.split(whereSeparator: \.isWhitespace)
                 let place = try #require(words.firstIndex(of: "lladdr"), "\(neighbour)")
                 let table = try run.network.output("bridge", ["fdb", "show", "br", "br0"])
