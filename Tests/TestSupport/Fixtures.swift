@@ -84,12 +84,30 @@ public enum Fixtures {
         for name in try Folder.names(in: parent) where name != "lock" {
             try Tool.output("rm", ["-rf", "--", "\(parent)/\(name)"])
         }
-        let scratch = try TemporaryFolder(in: parent)
-        try make(scripts[0], scratch.path)
+        let scratch = try made(twiceAtMost: { try make(scripts[0], $0) }, in: parent)
         guard rename(scratch.path, path) == 0 else {
             throw ToolError("cannot rename \(scratch.path) to \(path): errno \(errno)")
         }
         return path
+    }
+
+    /// Returns a folder in `parent` that `make` has filled; a second one when the first failed, which is told.
+    ///
+    /// On a host that is very busy, a process in User Mode Linux may crash as it starts; nothing of that is under test.
+    private static func made(twiceAtMost make: (_ path: String) throws -> Void, in parent: String) throws
+        -> TemporaryFolder
+    {
+        do {
+            let scratch = try TemporaryFolder(in: parent)
+            try make(scratch.path)
+            return scratch
+        } catch {
+            let text = Array("fixtures: \(error)\nfixtures: made once more\n".utf8)
+            _ = Glibc.write(STDERR_FILENO, text, text.count)
+        }
+        let scratch = try TemporaryFolder(in: parent)
+        try make(scratch.path)
+        return scratch
     }
 }
 
